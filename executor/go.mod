@@ -1,0 +1,7 @@
+module github.com/kaniko-suite/kaniko/executor
+
+go 1.26.8
+
+require github.com/kaniko-suite/kaniko/shared v0.0.0
+
+replace github.com/kaniko-suite/kaniko/shared => ../shared

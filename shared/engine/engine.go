@@ -1,0 +1,84 @@
+// Package engine builds a plan: it pulls what is needed, runs the steps, encodes
+// their changes into layers that upload while the build goes on, and assembles
+// the image. It imports no registry client, no driver and no tracer: those come
+// in through [Config].
+package engine
+
+import (
+	"context"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// Config is everything a build depends on.
+type Config struct {
+	Plan      *plan.Plan
+	Context   tree.FS // the build context, what is ignored already left out
+	Bases     Bases
+	Sandboxes sandbox.Driver // may be nil if no step of the plan is a Run
+	Exporter  Exporter
+	Spool     string // directory for layers under way; the caller removes it
+	Limits    Limits
+	Observer  Observer // may be nil
+
+	// Created is the time the image and its history state. Layers' times are
+	// brought down to it when Clamp is set (SOURCE_DATE_EPOCH, --reproducible).
+	Created time.Time
+	Clamp   bool
+	// Squash makes one layer of all of a stage's steps (--single-snapshot).
+	Squash bool
+}
+
+// Limits bounds what goes on at once; a zero field means a default.
+type Limits struct {
+	Stages int // stages that work at the same time; default: number of CPUs
+	Pulls  int // base layers fetched at the same time; default 4
+	Pushes int // layers uploaded at the same time; default 4
+}
+
+// Bases gives the base images that the plan names.
+type Bases interface {
+	// Image opens an image by the digest that the plan resolved. Its layers are
+	// read from the source each time they are opened.
+	Image(ctx context.Context, img *plan.Image) (v1.Image, error)
+}
+
+// Exporter takes what the build makes: layers early, the manifest last.
+type Exporter interface {
+	// Layer is called for each layer of the target as soon as it exists, while it
+	// may still be being written: its Digest may answer [layer.ErrUnfinished].
+	// Several calls run at once. An exporter with no use for early layers returns nil.
+	Layer(ctx context.Context, l v1.Layer) error
+	// Image is called once, after every Layer has returned.
+	Image(ctx context.Context, img v1.Image) error
+}
+
+// Observer is the only window outward. Every method may return its arguments
+// and do nothing; calls for different stages come from different goroutines.
+type Observer interface {
+	Stage(ctx context.Context, s *plan.Stage) (context.Context, func(error))
+	// Step returns where the output of the step's command goes.
+	Step(ctx context.Context, st *plan.Stage, s *plan.Step) (context.Context, io.Writer, func(Outcome, error))
+	// Transfer is bytes on their way: a pull, an unpack or a push. moved is told
+	// increments; size is -1 where it is not known yet.
+	Transfer(ctx context.Context, t Transfer) (_ context.Context, moved func(n int64), done func(error))
+}
+
+// Transfer names a movement of bytes.
+type Transfer struct {
+	Kind string // "pull", "unpack" or "push"
+	Name string // a reference or a digest
+	Size int64  // in bytes; -1 if unknown
+}
+
+// Outcome is what a step came to.
+type Outcome struct {
+	Layer v1.Layer // nil if the step left no layer
+	Files int      // changes in it
+}

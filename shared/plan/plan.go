@@ -1,0 +1,112 @@
+// Package plan turns a Dockerfile and the configs of its base images into what
+// has to be done: stages of steps, each with the image config it leaves behind.
+// It is pure: nothing has run and no layer was fetched when a Plan is made.
+package plan
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// A Plan is a Dockerfile compiled for one target.
+type Plan struct {
+	Stages   []*Stage // those the target needs, in the Dockerfile's order; Target is the last
+	Target   *Stage
+	Warnings []dockerfile.Warning
+}
+
+// A Stage is a base and the steps on top of it.
+type Stage struct {
+	Index    int    // among the Dockerfile's stages, from 0
+	Name     string // as written after AS; empty without
+	Base     Base
+	Steps    []*Step
+	Platform v1.Platform
+	Config   v1.ConfigFile // what the stage's image says of itself; rootfs and history are the base's
+	At       dockerfile.Location
+}
+
+// Base is what FROM names: at most one field is set; none means scratch.
+type Base struct {
+	Stage *Stage
+	Image *Image
+}
+
+// Image is an image in a registry (or a store in front of one), resolved.
+type Image struct {
+	Ref      string  // as written, arguments expanded
+	Digest   v1.Hash // of the manifest for Platform
+	Platform v1.Platform
+	Config   *v1.ConfigFile
+}
+
+// A Step is one instruction that leaves something in the image.
+type Step struct {
+	Op     Op
+	Config v1.Config // in force after the step
+	// CreatedBy is the text for the image's history.
+	CreatedBy string
+	// Text is the instruction as the user wrote it, on one line, for people.
+	Text string
+	At   dockerfile.Location
+}
+
+// Op is what a step does to files. The set is closed: [Run], [Copy], [Dir] and
+// [Meta]. Switch on it; it has no behaviour of its own.
+type Op interface{ op() }
+
+// Run runs a command.
+type Run struct {
+	Args  []string
+	Env   []string // whole environment of the command: image's ENV and the arguments in scope
+	Dir   string   // absolute
+	User  string
+	Files []sandbox.File
+}
+
+// Copy puts files into the image: COPY and ADD.
+type Copy struct {
+	// From says where Sources are; nil is the build context.
+	From *Source
+	// Sources are patterns relative to From's root, arguments expanded.
+	Sources []string
+	// Inline are files given as heredocs in the Dockerfile, copied after Sources.
+	Inline []Inline
+	// Dest is absolute. DestDir is set when it was written with a trailing slash
+	// (or as "." or ending in "/."), and so names a directory.
+	Dest    string
+	DestDir bool
+	Chown   string     // "user", "user:group", ":group" or ids; empty is 0:0
+	Chmod   *tree.Mode // replaces the mode of everything copied
+	// Unpack is ADD's way with a local archive: its content is copied.
+	Unpack bool
+}
+
+// Source is where COPY --from looks: exactly one field is set.
+type Source struct {
+	Stage *Stage
+	Image *Image
+}
+
+// Inline is a file whose content stands in the Dockerfile.
+type Inline struct {
+	Name string
+	Data string
+}
+
+// Dir makes a directory where there is none: WORKDIR.
+type Dir struct {
+	Path string // absolute
+	User string // owner of what is made, as USER has it
+}
+
+// Meta changes the config only.
+type Meta struct{}
+
+func (Run) op()  {}
+func (Copy) op() {}
+func (Dir) op()  {}
+func (Meta) op() {}

@@ -54,9 +54,9 @@ type remover struct {
 	root string
 	dev  uint64 // device of the first directory; 0 until there is one
 	held held
-	// keep, if not nil, is asked about each entry: stays leaves the entry itself,
-	// and if it is a directory goes on below it.
-	keep func(at int, name string, p tree.Path) (stays bool, err error)
+	// keep, if not nil, says which entries stay; of a directory that stays, what is
+	// in it is asked about.
+	keep func(p tree.Path) bool
 	buf  []byte
 }
 
@@ -71,36 +71,11 @@ func (r *remover) remove(at int, name string, p tree.Path, typ uint8) (gone bool
 	if r.held.covers(p) {
 		return false, nil
 	}
-	if r.keep != nil {
-		stays, err := r.keep(at, name, p)
-		if err != nil {
-			return false, err
-		}
-		if stays {
-			if typ != unix.DT_DIR && typ != unix.DT_UNKNOWN {
-				return false, nil
-			}
-			fd, err := r.open(at, name, p)
-			if absent(err) {
-				return false, nil
-			}
-			if err != nil {
-				return false, err
-			}
-			defer unix.Close(fd)
-			var st unix.Stat_t
-			if err := unix.Fstat(fd, &st); err != nil {
-				return false, r.error(p, err)
-			}
-			if _, err := r.children(fd, p); err != nil {
-				return false, err
-			}
-			times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
-			if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-				return false, r.error(p, err)
-			}
+	if r.keep != nil && r.keep(p) {
+		if typ != unix.DT_DIR && typ != unix.DT_UNKNOWN {
 			return false, nil
 		}
+		return false, r.below(at, name, p)
 	}
 	if typ != unix.DT_DIR {
 		switch err := unix.Unlinkat(at, name, 0); err {
@@ -132,6 +107,30 @@ func (r *remover) remove(at int, name string, p tree.Path, typ uint8) (gone bool
 		return false, r.error(p, err)
 	}
 	return true, nil
+}
+
+// below goes on in an entry that stays. If it is a directory it keeps its time.
+func (r *remover) below(at int, name string, p tree.Path) error {
+	fd, err := r.open(at, name, p)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return r.error(p, err)
+	}
+	if _, err := r.children(fd, p); err != nil {
+		return err
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
+	if err := unix.UtimesNanoAt(at, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return r.error(p, err)
+	}
+	return nil
 }
 
 // children deletes what is in the directory fd and says whether it is empty now.

@@ -708,6 +708,9 @@ func (w *Writer) dressPath(dir *frame, name string, p tree.Path, n tree.Node) er
 // setXattrs sets the attributes of n on the file fd, or on name in the directory fd.
 func (w *Writer) setXattrs(fd int, name string, p tree.Path, n tree.Node) error {
 	for attr, v := range n.Xattrs {
+		if hostXattr(attr) {
+			continue // another machine's label
+		}
 		var err error
 		if name == "" {
 			err = unix.Fsetxattr(fd, attr, []byte(v), 0)
@@ -792,7 +795,7 @@ func (w *Writer) delete(p tree.Path) error {
 	if p == tree.Root {
 		return pathError("delete", w.name, p, errors.New("a layer cannot delete the root"))
 	}
-	put, known := w.put[w.hash(p)]
+	_, known := w.put[w.hash(p)]
 	if w.o.Whiteouts != Apply {
 		if known {
 			return w.hide(p)
@@ -827,35 +830,13 @@ func (w *Writer) delete(p tree.Path) error {
 		return r.at(dir.fd, p.Base(), p, unix.DT_UNKNOWN)
 	}
 	r.keep = w.keep
-	if !put {
-		// A directory that only leads to what this stream put: it starts anew.
-		_, err := r.remove(dir.fd, p.Base(), p, unix.DT_DIR)
-		return err
-	}
 	return w.prune(r, p)
 }
 
-// keep spares what this stream put. A directory on the way to it is made anew: it
-// was deleted, and is there only because something is in it.
-func (w *Writer) keep(at int, name string, p tree.Path) (bool, error) {
-	put, known := w.put[w.hash(p)]
-	if !known {
-		return false, nil
-	}
-	if !put {
-		fd, err := openDirAt(at, name)
-		if err != nil {
-			return true, pathError("open directory", w.name, p, err)
-		}
-		f := frame{path: p, fd: fd}
-		err = w.dress(&f, tree.Node{Type: tree.Dir, Mode: 0o755}, false)
-		unix.Close(fd)
-		if err != nil {
-			return true, err
-		}
-		return true, unix.UtimesNanoAt(at, name, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {}}, unix.AT_SYMLINK_NOFOLLOW)
-	}
-	return true, nil
+// keep spares what this stream put, and what leads there.
+func (w *Writer) keep(p tree.Path) bool {
+	_, known := w.put[w.hash(p)]
+	return known
 }
 
 // opaque removes what other layers have below p.

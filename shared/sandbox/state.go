@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"iter"
@@ -24,11 +23,8 @@ import (
 // Tree may be read by several while nothing else is called. The zero State is an
 // empty root.
 type State struct {
-	tree tree.Tree
-	// put holds the hashes of the paths that the layer being applied has put
-	// (true), and of the directories that lead to them (false).
-	put  map[uint64]bool
-	seed maphash.Seed
+	tree  tree.Tree
+	layer *layer.Overlayer // the layer being applied; nil between two
 }
 
 // implied is a directory that no layer describes but that something is in.
@@ -56,33 +52,23 @@ func (s *State) root() {
 
 // NewLayer says that the changes to come belong to another layer than those
 // before: its deletions spare only what it puts itself.
-func (s *State) NewLayer() { s.put = nil }
+func (s *State) NewLayer() { s.layer = nil }
 
 // Applied records a change of a layer that the driver has put on the root. The
 // change's Node carries the fingerprint of its content, if that is known.
 func (s *State) Applied(c layer.Change) error {
 	s.root()
-	if s.put == nil {
-		s.put, s.seed = map[uint64]bool{}, maphash.MakeSeed()
+	if s.layer == nil {
+		s.layer = layer.NewOverlay(&s.tree)
 	}
-	switch c.Kind {
-	case layer.Put:
-		for p := c.Path; p != tree.Root; {
-			p = p.Parent()
-			h := s.hash(p)
-			if _, ok := s.put[h]; ok {
-				break
-			}
-			s.put[h] = false
+	if c.Kind == layer.Put {
+		s.imply(c.Path)
+		if c.Node.MTime.IsZero() {
+			c.Node.MTime = time.Unix(0, 0)
 		}
-		s.put[s.hash(c.Path)] = true
-		return s.overlay(c)
-	case layer.Delete:
-		s.delete(c.Path)
-	case layer.Opaque:
-		s.prune(c.Path)
-	default:
-		return fmt.Errorf("apply %s: unknown kind of change %d", c.Path.Abs(), c.Kind)
+	}
+	if err := s.layer.Add(c); err != nil {
+		return fmt.Errorf("apply %s: %w", c.Path.Abs(), err)
 	}
 	return nil
 }
@@ -103,10 +89,11 @@ func (s *State) Apply(c layer.Changes) error {
 	return nil
 }
 
-// overlay puts one node into the tree.
-func (s *State) overlay(c layer.Change) error {
+// imply makes what leads to p directories that are as disk.Writer makes them: a
+// [tree.Tree] of its own accord would give them no time.
+func (s *State) imply(p tree.Path) {
 	var missing []tree.Path
-	for p := c.Path; p != tree.Root; {
+	for p != tree.Root {
 		p = p.Parent()
 		if n, ok := s.tree.Lookup(p); ok && n.IsDir() {
 			break
@@ -115,60 +102,6 @@ func (s *State) overlay(c layer.Change) error {
 	}
 	for _, p := range slices.Backward(missing) {
 		s.tree.Put(p, implied())
-	}
-	if c.Hard != "" {
-		if err := s.tree.Link(c.Path, c.Hard); err != nil {
-			return fmt.Errorf("link %s: %w", c.Path.Abs(), err)
-		}
-		return nil
-	}
-	n := c.Node
-	if n.MTime.IsZero() {
-		n.MTime = time.Unix(0, 0)
-	}
-	s.tree.Put(c.Path, n)
-	return nil
-}
-
-func (s *State) hash(p tree.Path) uint64 { return maphash.String(s.seed, string(p)) }
-
-// delete removes p but for what the current layer put.
-func (s *State) delete(p tree.Path) {
-	put, known := s.put[s.hash(p)]
-	switch {
-	case p == tree.Root:
-	case !known:
-		s.tree.Remove(p)
-	default:
-		if !put {
-			s.tree.Put(p, implied())
-		}
-		s.prune(p)
-	}
-}
-
-// prune removes what is below p but for what the current layer put.
-func (s *State) prune(p tree.Path) {
-	var gone, anew []tree.Path
-	for e, err := range s.tree.Walk(p) {
-		if err != nil {
-			return // nothing is there
-		}
-		if e.Path == p || len(gone) > 0 && e.Path.Within(gone[len(gone)-1]) {
-			continue
-		}
-		switch put, known := s.put[s.hash(e.Path)]; {
-		case !known:
-			gone = append(gone, e.Path)
-		case !put:
-			anew = append(anew, e.Path)
-		}
-	}
-	for _, q := range gone {
-		s.tree.Remove(q)
-	}
-	for _, q := range anew {
-		s.tree.Put(q, implied())
 	}
 }
 
@@ -225,6 +158,7 @@ func (s *State) Capture(o Observation) layer.Changes {
 			return
 		}
 		c.emit(yield)
+		s.NewLayer()
 	}
 }
 
@@ -494,16 +428,12 @@ func (c *capture) emit(yield func(layer.Change, error) bool) {
 		if ch.same {
 			continue
 		}
-		if ch.kind == layer.Delete {
-			c.s.tree.Remove(p)
-			continue
-		}
 		if r != nil && ch.node.Fingerprint == 0 {
 			out.Node.Fingerprint = r.fingerprint()
 		} else {
 			out.Node.Fingerprint = ch.node.Fingerprint
 		}
-		if err := c.s.overlay(out); err != nil {
+		if err := c.s.Applied(out); err != nil {
 			if listening {
 				yield(layer.Change{}, fmt.Errorf("capture changes: %w", err))
 			}

@@ -176,7 +176,8 @@ var errHeld = errors.New("the path is held by a mount")
 // Implied are the directories that the stream needed and that were not there,
 // unless it put them itself later: they have mode 0755, owner root and the time
 // 0. A lower directory of an overlay hides by them what other layers say of
-// those directories.
+// those directories. One that no layer has at all holds only whiteouts of what is
+// not there, and had better be removed.
 func (w *Writer) Implied() []tree.Path {
 	return slices.DeleteFunc(slices.Clone(w.implied), func(p tree.Path) bool {
 		return w.put[w.hash(p)]
@@ -186,10 +187,7 @@ func (w *Writer) Implied() []tree.Path {
 // Close leaves the directories as the stream wants them. It must be called, and
 // is safe to call twice.
 func (w *Writer) Close() error {
-	if w.links.fd >= 0 {
-		unix.Close(w.links.fd)
-		w.links.fd = -1
-	}
+	w.forgetLinks()
 	var errs []error
 	for len(w.stack) > 0 {
 		errs = append(errs, w.pop())
@@ -213,6 +211,7 @@ func (w *Writer) make(c layer.Change) (tree.Node, error) {
 	if err != nil {
 		return n, err
 	}
+	w.mark()
 	w.put[w.hash(p)] = true
 	name := p.Base()
 	if c.Hard != "" {
@@ -347,15 +346,17 @@ func (w *Writer) enter(dir tree.Path, create bool) (*frame, error) {
 			return nil, pathError("open directory", w.name, p, err)
 		}
 	}
-	if create {
-		for i := len(w.stack) - 1; i > 0 && !w.stack[i].known; i-- {
-			w.stack[i].known = true
-			if h := w.hash(w.stack[i].path); !w.put[h] {
-				w.put[h] = false
-			}
+	return w.top(), nil
+}
+
+// mark notes that this stream puts something into the innermost open directory.
+func (w *Writer) mark() {
+	for i := len(w.stack) - 1; i > 0 && !w.stack[i].known; i-- {
+		w.stack[i].known = true
+		if h := w.hash(w.stack[i].path); !w.put[h] {
+			w.put[h] = false
 		}
 	}
-	return w.top(), nil
 }
 
 // create calls make, and once more if something stood in the way, which it
@@ -378,6 +379,7 @@ func (w *Writer) clear(dir *frame, name string, p tree.Path) error {
 		return errHeld
 	}
 	w.forgetLinks()
+	w.implied = slices.DeleteFunc(w.implied, func(q tree.Path) bool { return q.Within(p) })
 	r := remover{root: w.name}
 	dir.dirty = true
 	return r.at(dir.fd, name, p, unix.DT_UNKNOWN)
@@ -409,12 +411,10 @@ func (w *Writer) mkdir(dir *frame, name string, p tree.Path, n tree.Node) error 
 		if !absent(err) {
 			return pathError("open directory", w.name, p, err)
 		}
-		// Something else is in the way. If that is a whiteout of this layer, what
-		// lower layers have here must stay hidden.
-		hides, err = w.isWhiteout(dir.fd, name)
-		if err == nil {
-			err = unix.Unlinkat(dir.fd, name, 0)
-		}
+		// Something else is in the way. In a lower directory that is a whiteout or a
+		// file of this same layer: what other layers have here must stay hidden.
+		hides = w.o.Whiteouts != Apply
+		err = unix.Unlinkat(dir.fd, name, 0)
 		if err == nil {
 			err = unix.Mkdirat(dir.fd, name, mode)
 			made = err == nil
@@ -769,25 +769,34 @@ func (w *Writer) link(dir *frame, name string, p, target tree.Path) error {
 	if target.Within(p) {
 		return pathError("link", w.name, p, fmt.Errorf("its target %s would be removed for it", target.Abs()))
 	}
-	at := dir.fd
-	if tp := target.Parent(); tp != dir.path {
-		if w.links.fd < 0 || w.links.path != tp {
-			fd, err := openBelow(w.stack[0].fd, tp, unix.O_PATH|unix.O_DIRECTORY)
-			if err != nil {
-				return pathError("link to "+target.Abs()+" from", w.name, p, err)
-			}
-			if w.links.fd >= 0 {
-				unix.Close(w.links.fd)
-			}
-			w.links = linkDir{path: tp, fd: fd}
+	err := w.create(dir, name, p, func() error {
+		at, err := w.linkParent(dir, target.Parent())
+		if err != nil {
+			return err
 		}
-		at = w.links.fd
-	}
-	err := w.create(dir, name, p, func() error { return unix.Linkat(at, target.Base(), dir.fd, name, 0) })
+		return unix.Linkat(at, target.Base(), dir.fd, name, 0)
+	})
 	if err != nil {
 		return pathError("link to "+target.Abs()+" from", w.name, p, err)
 	}
 	return nil
+}
+
+// linkParent opens the directory p that a link's target is in; dir is where the
+// link goes.
+func (w *Writer) linkParent(dir *frame, p tree.Path) (int, error) {
+	if p == dir.path {
+		return dir.fd, nil
+	}
+	if w.links.fd < 0 || w.links.path != p {
+		w.forgetLinks()
+		fd, err := openBelow(w.stack[0].fd, p, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return -1, err
+		}
+		w.links = linkDir{path: p, fd: fd}
+	}
+	return w.links.fd, nil
 }
 
 // delete makes p gone, but for what this stream put there.
@@ -896,18 +905,6 @@ func (w *Writer) setOpaque(fd int, p tree.Path) error {
 		return pathError("mark opaque", w.name, p, err)
 	}
 	return nil
-}
-
-// isWhiteout reports whether name is a whiteout that this stream made.
-func (w *Writer) isWhiteout(at int, name string) (bool, error) {
-	if w.o.Whiteouts == Apply {
-		return false, nil
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return false, err
-	}
-	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0, nil
 }
 
 func (w *Writer) forgetLinks() {

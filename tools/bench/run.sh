@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [FLAGS OF BENCH]… makes the benchmark's tools, fixtures and executor, and runs it. See docs/performance.md.
 #   EXECUTOR=FILE measures that binary instead of building one.
-. "$(dirname "${BASH_SOURCE[0]}")/../fixtures/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../fixtures/lib.sh" || exit 1
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 [ "$(id -u)" = 0 ] || die "the builders need root"

@@ -25,7 +25,7 @@ func workloads() []Workload {
 			Context:    smallContext,
 		},
 		{
-			Name: "runs", What: "ten small RUN steps on a base of 48,000 files", Fixtures: []string{"big"},
+			Name: "runs", What: "ten small RUN steps on a base of 52,000 files", Fixtures: []string{"big"},
 			Dockerfile: "FROM @big@\n" + tenRuns(),
 			Context:    emptyContext,
 		},

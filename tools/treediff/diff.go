@@ -111,7 +111,7 @@ func show(s string) string {
 func Configs(a, b *v1.ConfigFile) []Difference {
 	var out []Difference
 	add := func(name string, x, y any) {
-		if empty(x) && empty(y) || reflect.DeepEqual(x, y) {
+		if unset(x) && unset(y) || reflect.DeepEqual(x, y) {
 			return
 		}
 		out = append(out, Difference{"config", name, fmt.Sprintf("%v | %v", x, y)})
@@ -130,7 +130,7 @@ func Configs(a, b *v1.ConfigFile) []Difference {
 	return out
 }
 
-func empty(v any) bool {
+func unset(v any) bool {
 	r := reflect.ValueOf(v)
 	switch r.Kind() {
 	case reflect.Slice, reflect.Map:

@@ -63,7 +63,7 @@ assemble() {
 	mkdir -p "$cache/lists/partial" "$cache/archives/partial" "$work/debs" "$work/root"
 	local apt=() wanted
 	# This machine's own package lists if it has any, else lists of our own from the same sources.
-	if ! apt-cache show dash >/dev/null 2>&1; then
+	if ! (cd "$work" && apt-get download --print-uris dash) >/dev/null 2>&1; then
 		apt=(-o Dir::State::lists="$cache/lists")
 		apt-get "${apt[@]}" update
 	fi

@@ -1,8 +1,9 @@
 // Bench compares the executor with other builders on the same Dockerfiles, in interleaved runs, and prints medians.
 //
 //	bench [-n 3] [-run REGEXP] [-builders REGEXP] -executor FILE [-markdown FILE]
+//	bench compare [-run REGEXP] [-builders REGEXP] -executor FILE -treediff FILE [-explain FILE]
 //
-// tools/bench/run.sh makes what it needs and starts it. How things are measured is written in docs/performance.md.
+// The second form compares what they build instead of what it costs. tools/bench/run.sh makes what it needs and starts it. How things are measured is written in docs/performance.md.
 package main
 
 import (
@@ -18,20 +19,26 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kaniko-suite/kaniko/tools/bench/builder"
 	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "measure" {
-		if err := measure(os.Args[2:]); err != nil {
+		if err := builder.Measure(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench measure:", err)
 			os.Exit(70)
 		}
 		return
 	}
+	job := run
+	if len(os.Args) > 1 && os.Args[1] == "compare" {
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+		job = compare
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := job(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -42,6 +49,7 @@ type options struct {
 	n                  int
 	only, who          *regexp.Regexp
 	executor, markdown string
+	treediff, explain  string
 	dir                string
 	list, keep         bool
 	limit              time.Duration
@@ -55,6 +63,8 @@ func flags() (options, error) {
 	flag.StringVar(&who, "builders", "", "only builders whose name matches this `regexp`")
 	flag.StringVar(&o.executor, "executor", "", "the executor `binary` to measure")
 	flag.StringVar(&o.markdown, "markdown", "", "put the table into this `file`, between its bench:begin and bench:end lines")
+	flag.StringVar(&o.treediff, "treediff", "", "compare: the treediff `binary`")
+	flag.StringVar(&o.explain, "explain", "", "compare: `file` of expected differences")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "`directory` for all state, on the file system to measure on")
 	flag.BoolVar(&o.list, "list", false, "list workloads and builders")
 	flag.BoolVar(&o.keep, "keep", false, "keep the state directory (logs of all builds)")
@@ -83,47 +93,17 @@ func run(ctx context.Context) (err error) {
 		for _, w := range workloads() {
 			fmt.Printf("%-10s %s\n", w.Name, w.What)
 		}
-		for _, b := range builders() {
+		for _, b := range builder.All() {
 			fmt.Printf("%-18s %s\n", b.Name, b.What)
 		}
 		return nil
 	}
-	if os.Getuid() != 0 {
-		return errors.New("the builders need root")
-	}
-	fixtures, err := fixture.Dir()
+	b, closing, err := open(ctx, o)
 	if err != nil {
 		return err
 	}
-	e := &Env{}
-	if e.Dir, err = os.MkdirTemp(o.dir, "kaniko-bench"); err != nil {
-		return err
-	}
-	if o.keep {
-		fmt.Fprintln(os.Stderr, "state in", e.Dir)
-	} else {
-		defer func() { err = errors.Join(err, remove(e.Dir)) }()
-	}
-	if e.Self, err = os.Executable(); err != nil {
-		return err
-	}
-	if o.executor != "" {
-		if e.Executor, err = filepath.Abs(o.executor); err != nil {
-			return err
-		}
-		if _, err := os.Stat(e.Executor); err != nil {
-			return err
-		}
-	}
-	reg, err := fixture.StartRegistry(ctx, e.Dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	e.Registry = reg.Addr
-
-	r := &report{n: o.n, dir: o.dir}
-	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: r}
+	defer func() { err = errors.Join(err, closing()) }()
+	r := b.report
 	for _, w := range workloads() {
 		if o.only.MatchString(w.Name) {
 			if err := b.prepare(ctx, w); err != nil {
@@ -131,27 +111,14 @@ func run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	for _, x := range builders() {
-		if !o.who.MatchString(x.Name) {
-			continue
-		}
-		if strings.HasPrefix(x.Name, "executor") && e.Executor == "" {
-			fmt.Fprintf(os.Stderr, "leaving out %s: no -executor\n", x.Name)
-			continue
-		}
-		if err := x.Ready(ctx, e); err != nil {
-			fmt.Fprintf(os.Stderr, "leaving out %s: %v\n", x.Name, err)
-			continue
-		}
-		r.builders = append(r.builders, x)
-	}
+	b.choose(ctx, o.who)
 	if len(r.workloads) == 0 || len(r.builders) == 0 {
 		return errors.New("nothing to run; see -list")
 	}
 	if err := b.all(ctx, o.n); err != nil {
 		return err
 	}
-	r.machine = machine(ctx, o.dir, e.Executor)
+	r.machine = machine(ctx, o.dir, b.env.Executor)
 	r.print(os.Stdout)
 	if o.markdown != "" {
 		if err := r.into(o.markdown); err != nil {
@@ -164,8 +131,64 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
+// open makes the state directory and the registry. What it returns second undoes that.
+func open(ctx context.Context, o options) (*bench, func() error, error) {
+	if os.Getuid() != 0 {
+		return nil, nil, errors.New("the builders need root")
+	}
+	fixtures, err := fixture.Dir()
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &builder.Env{}
+	if e.Self, err = os.Executable(); err != nil {
+		return nil, nil, err
+	}
+	if o.executor != "" {
+		if e.Executor, err = filepath.Abs(o.executor); err != nil {
+			return nil, nil, err
+		}
+		if _, err := os.Stat(e.Executor); err != nil {
+			return nil, nil, err
+		}
+	}
+	if e.Dir, err = os.MkdirTemp(o.dir, "kaniko-bench"); err != nil {
+		return nil, nil, err
+	}
+	closing := func() error { return builder.Remove(e.Dir) }
+	if o.keep {
+		fmt.Fprintln(os.Stderr, "state in", e.Dir)
+		closing = func() error { return nil }
+	}
+	reg, err := fixture.StartRegistry(ctx, e.Dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
+	}
+	e.Registry = reg.Addr
+	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir}}
+	return b, func() error { return errors.Join(reg.Close(), closing()) }, nil
+}
+
+// choose takes the builders that match and work here.
+func (b *bench) choose(ctx context.Context, who *regexp.Regexp) {
+	for _, x := range builder.All() {
+		if !who.MatchString(x.Name) {
+			continue
+		}
+		if strings.HasPrefix(x.Name, "executor") && b.env.Executor == "" {
+			fmt.Fprintf(os.Stderr, "leaving out %s: no -executor\n", x.Name)
+			continue
+		}
+		if err := x.Ready(ctx, b.env); err != nil {
+			fmt.Fprintf(os.Stderr, "leaving out %s: %v\n", x.Name, err)
+			continue
+		}
+		b.report.builders = append(b.report.builders, x)
+	}
+}
+
 type bench struct {
-	env      *Env
+	env      *builder.Env
 	registry *fixture.Registry
 	fixtures string
 	limit    time.Duration
@@ -230,43 +253,51 @@ func (b *bench) all(ctx context.Context, n int) error {
 	return nil
 }
 
-// one runs one build. A build that fails is reported and the benchmark goes on; only an interrupt ends it.
-func (b *bench) one(ctx context.Context, w prepared, x Builder, round int) error {
-	name := fmt.Sprintf("%s-%s-%d", w.Name, slug(x.Name), round)
-	j := Job{
-		Env: b.env, Dockerfile: w.dockerfile, Context: w.context,
+// one runs one build for its cost. A build that fails is reported and the benchmark goes on; only an interrupt ends it.
+func (b *bench) one(ctx context.Context, w prepared, x builder.Builder, round int) error {
+	s, m, err := b.build(ctx, w, x, fmt.Sprintf("%s-%s-%d", w.Name, x.Slug(), round), false)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%-10s %-18s %v\n", w.Name, x.Name, err)
+		b.report.failed++
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%-10s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  %d layers %s\n",
+		w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), m.Layers, mb(m.Size))
+	b.report.add(w.Name, x.Name, s, m)
+	return nil
+}
+
+// build runs one build into the fresh repository bench/NAME and looks at what arrived there.
+func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, name string, reproducible bool) (builder.Sample, fixture.Manifest, error) {
+	j := builder.Job{
+		Env: b.env, Dockerfile: w.dockerfile, Context: w.context, Reproducible: reproducible,
 		Destination: b.env.Registry + "/bench/" + name + ":1",
 		State:       filepath.Join(b.env.Dir, name),
 	}
 	if err := os.MkdirAll(j.State, 0o755); err != nil {
-		return err
+		return builder.Sample{}, fixture.Manifest{}, err
 	}
 	log, err := os.Create(filepath.Join(b.env.Dir, name+".log"))
 	if err != nil {
-		return err
+		return builder.Sample{}, fixture.Manifest{}, err
 	}
 	defer log.Close()
 	j.Log = log
 	syscall.Sync() // what an earlier build left to write back is not this one's
 	limited, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
 	s, err := x.Build(limited, j)
-	cancel()
 	var m fixture.Manifest
 	if err == nil {
 		m, err = b.registry.Stat(ctx, "bench/"+name, "1")
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%-10s %-18s failed: %v\n%s", w.Name, x.Name, err, tail(log.Name()))
-		b.report.failed++
-	} else {
-		fmt.Fprintf(os.Stderr, "%-10s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  %d layers %s\n",
-			w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), m.Layers, mb(m.Size))
-		b.report.add(w.Name, x.Name, s, m)
+		err = fmt.Errorf("failed: %w\n%s", err, tail(log.Name()))
 	}
-	return remove(j.State)
+	return s, m, errors.Join(err, builder.Remove(j.State))
 }
 
 func tail(file string) string {
@@ -279,19 +310,4 @@ func tail(file string) string {
 		b = b[len(b)-most:]
 	}
 	return "    " + strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "\n    ") + "\n"
-}
-
-// remove deletes a state directory, mounts a storage driver left in it first.
-func remove(dir string) error {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(string(mounts), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if f := strings.Fields(lines[i]); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
-			_ = syscall.Unmount(f[4], syscall.MNT_DETACH)
-		}
-	}
-	return os.RemoveAll(dir)
 }

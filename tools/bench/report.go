@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kaniko-suite/kaniko/tools/bench/builder"
 	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
 )
 
@@ -20,31 +21,31 @@ type report struct {
 	n         int
 	dir       string
 	workloads []Workload
-	builders  []Builder
+	builders  []builder.Builder
 	cells     map[string]*cell
 	failed    int
 	machine   string
 }
 
 type cell struct {
-	samples []Sample
+	samples []builder.Sample
 	image   fixture.Manifest
 }
 
-func (r *report) add(workload, builder string, s Sample, m fixture.Manifest) {
+func (r *report) add(load, who string, s builder.Sample, m fixture.Manifest) {
 	if r.cells == nil {
 		r.cells = map[string]*cell{}
 	}
-	c := r.cells[workload+"\n"+builder]
+	c := r.cells[load+"\n"+who]
 	if c == nil {
 		c = &cell{}
-		r.cells[workload+"\n"+builder] = c
+		r.cells[load+"\n"+who] = c
 	}
 	c.samples = append(c.samples, s)
 	c.image = m
 }
 
-func (r *report) cell(workload, builder string) *cell { return r.cells[workload+"\n"+builder] }
+func (r *report) cell(load, who string) *cell { return r.cells[load+"\n"+who] }
 
 // The builder the others are compared with.
 const reference = "buildah"
@@ -62,12 +63,12 @@ func (r *report) print(w io.Writer) {
 				fmt.Fprintf(w, "| %s | %s | 0 | failed | | | | | | | |\n", load.Name, b.Name)
 				continue
 			}
-			wall, cpu := c.column(func(s Sample) float64 { return s.Wall }), c.column(func(s Sample) float64 { return s.CPU })
-			own, largest := c.column(func(s Sample) float64 { return float64(s.Own) / 1e6 }), c.column(func(s Sample) float64 { return float64(s.Largest) / 1e6 })
+			wall, cpu := c.column(func(s builder.Sample) float64 { return s.Wall }), c.column(func(s builder.Sample) float64 { return s.CPU })
+			own, largest := c.column(func(s builder.Sample) float64 { return float64(s.Own) / 1e6 }), c.column(func(s builder.Sample) float64 { return float64(s.Largest) / 1e6 })
 			ratioWall, ratioCPU := "", ""
 			if base != nil && b.Name != reference {
-				ratioWall = ratio(median(wall), median(base.column(func(s Sample) float64 { return s.Wall })))
-				ratioCPU = ratio(median(cpu), median(base.column(func(s Sample) float64 { return s.CPU })))
+				ratioWall = ratio(median(wall), median(base.column(func(s builder.Sample) float64 { return s.Wall })))
+				ratioCPU = ratio(median(cpu), median(base.column(func(s builder.Sample) float64 { return s.CPU })))
 			}
 			fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %d | %.1f |\n", load.Name, b.Name, len(c.samples),
 				spread(wall), spread(cpu), median(own), median(largest), ratioWall, ratioCPU, c.image.Layers, float64(c.image.Size)/1e6)
@@ -83,7 +84,7 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
-func (c *cell) column(f func(Sample) float64) []float64 {
+func (c *cell) column(f func(builder.Sample) float64) []float64 {
 	out := make([]float64, len(c.samples))
 	for i, s := range c.samples {
 		out[i] = f(s)

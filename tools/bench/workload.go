@@ -55,6 +55,15 @@ func workloads() []Workload {
 	}
 }
 
+// repeatable is the workload without its randomness and its dates, for comparing what builders make of it.
+func (w Workload) repeatable() Workload {
+	w.Dockerfile = strings.NewReplacer(
+		"head -c 512M /dev/urandom", "while cat /usr/bin/*; do :; done | head -c 512M",
+		"head -c 20M /dev/urandom", "while cat /usr/bin/*; do :; done | head -c 20M",
+		"sleep 5 && ", "", "&& date >", "&& echo date >").Replace(w.Dockerfile)
+	return w
+}
+
 func tenRuns() string {
 	var b strings.Builder
 	for i := range 10 {

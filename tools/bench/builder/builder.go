@@ -1,4 +1,6 @@
-package main
+// Package builder runs image builders and says what they cost. A builder is a function from a Job to a Sample; another builder is one more function
+// in the list All returns.
+package builder
 
 import (
 	"context"
@@ -13,7 +15,7 @@ import (
 	"time"
 )
 
-// A Builder builds one image and says what it cost. Another one is one more function in the table of builders.
+// A Builder builds one image and says what it cost.
 type Builder struct {
 	Name  string
 	What  string                                  // how it was run, for the report
@@ -37,9 +39,15 @@ type Job struct {
 	Destination string
 	State       string
 	Log         io.Writer
+	// Reproducible asks for the image that does not depend on the time of the build: the date is SourceDate.
+	Reproducible bool
 }
 
-func builders() []Builder {
+// SourceDate is the SOURCE_DATE_EPOCH of reproducible builds.
+const SourceDate = "1735689600"
+
+// All lists the builders this package knows.
+func All() []Builder {
 	return []Builder{
 		{"buildah", "as root, overlay storage, chroot isolation, a layer per step, private empty storage", needs("buildah", "unshare"), buildah},
 		{"executor in place", "in a podman container of a scratch image, default seccomp profile and capabilities", podmanImage, executorInPlace},
@@ -66,29 +74,48 @@ func buildah(ctx context.Context, j Job) (Sample, error) {
 		return Sample{}, err
 	}
 	b := fmt.Sprintf("buildah --root %s/root --runroot %s/runroot --storage-driver overlay", j.State, j.State)
-	build := b + " bud --isolation chroot --layers --tls-verify=false -f " + j.Dockerfile + " -t bench " + j.Context +
+	epoch := ""
+	if j.Reproducible {
+		epoch = "--timestamp " + SourceDate
+	}
+	// --identity-label=false: no label naming buildah's version.
+	build := b + " bud --isolation chroot --layers --identity-label=false --tls-verify=false " + epoch + " -f " + j.Dockerfile + " -t bench " + j.Context +
 		" && " + b + " push -q --tls-verify=false bench docker://" + j.Destination
 	return measured(ctx, j, exe, j.State+"/containers", "sh", "-c", build)
 }
 
+// flags are the executor's, for both drivers.
+func (j Job) flags(isolation, context, dockerfile string) []string {
+	f := []string{"--isolation=" + isolation, "--context=" + context, "--dockerfile=" + dockerfile, "--destination=" + j.Destination, "--insecure"}
+	if j.Reproducible {
+		f = append(f, "--reproducible")
+	}
+	return f
+}
+
 // executorIsolated runs the namespaces driver on the host.
 func executorIsolated(ctx context.Context, j Job) (Sample, error) {
-	return measured(ctx, j, j.Executor, "", j.Executor, "--isolation=namespaces", "--kaniko-dir="+j.State+"/kaniko",
-		"--context="+j.Context, "--dockerfile="+j.Dockerfile, "--destination="+j.Destination, "--insecure")
+	argv := append([]string{j.Executor, "--kaniko-dir=" + j.State + "/kaniko"}, j.flags("namespaces", j.Context, j.Dockerfile)...)
+	return measured(ctx, j, j.Executor, "", argv...)
 }
 
 // measured runs a command on the host under `bench measure`, in a mount namespace of its own, with containers (if named) in the place of
 // /var/lib/containers.
-func measured(ctx context.Context, j Job, exe, containers string, command ...string) (Sample, error) {
+func measured(ctx context.Context, j Job, exe, containers string, argv ...string) (Sample, error) {
 	out := j.State + "/sample.json"
 	script := `set -e; c=$1; shift; if [ -n "$c" ]; then mkdir -p "$c" /var/lib/containers; mount --bind "$c" /var/lib/containers; fi; exec "$@"`
-	args := append([]string{"-m", "--propagation", "private", "sh", "-c", script, "sh", containers, j.Self, "measure", out, exe}, command...)
-	return sample(command2(ctx, j, "unshare", args...), out)
+	args := append([]string{"-m", "--propagation", "private", "sh", "-c", script, "sh", containers, j.Self, "measure", out, exe}, argv...)
+	return sample(command(ctx, j, "unshare", args...), out)
 }
 
-func command2(ctx context.Context, j Job, name string, args ...string) *exec.Cmd {
+func command(ctx context.Context, j Job, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = j.Log, j.Log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	if j.Reproducible {
+		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+SourceDate)
+	}
 	return cmd
 }
 
@@ -158,11 +185,13 @@ func executorInPlace(ctx context.Context, j Job) (Sample, error) {
 		return Sample{}, err
 	}
 	argv := podman(j.Env, "run", "--rm", "--network", "host", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
-		"-v", j.Context+":/workspace:ro", "-v", j.State+":/bench", "--entrypoint", "/bench/bench", inPlaceImage,
-		"measure", "/bench/sample.json", "/kaniko/executor",
-		"/kaniko/executor", "--isolation=in-place", "--force", "--context=/workspace", "--dockerfile=/bench/Dockerfile",
-		"--destination="+j.Destination, "--insecure")
-	return sample(command2(ctx, j, argv[0], argv[1:]...), j.State+"/sample.json")
+		"-v", j.Context+":/workspace:ro", "-v", j.State+":/bench", "--entrypoint", "/bench/bench")
+	if j.Reproducible {
+		argv = append(argv, "-e", "SOURCE_DATE_EPOCH="+SourceDate)
+	}
+	argv = append(argv, inPlaceImage, "measure", "/bench/sample.json", "/kaniko/executor", "/kaniko/executor", "--force")
+	argv = append(argv, j.flags("in-place", "/workspace", "/bench/Dockerfile")...)
+	return sample(command(ctx, j, argv[0], argv[1:]...), j.State+"/sample.json")
 }
 
 // buildkit starts an empty daemon for each build; its start is not in the wall time.
@@ -177,7 +206,7 @@ func buildkit(ctx context.Context, j Job) (Sample, error) {
 	if err := os.WriteFile(j.State+"/buildkitd.toml", []byte(toml), 0o644); err != nil {
 		return Sample{}, err
 	}
-	daemon := command2(ctx, j, j.Self, "measure", out, exe, exe, "--config", j.State+"/buildkitd.toml")
+	daemon := command(ctx, j, j.Self, "measure", out, exe, exe, "--config", j.State+"/buildkitd.toml")
 	if err := daemon.Start(); err != nil {
 		return Sample{}, err
 	}
@@ -192,7 +221,7 @@ func buildkit(ctx context.Context, j Job) (Sample, error) {
 	var wall, cpu float64
 	if ready {
 		start := time.Now()
-		cmd := command2(ctx, j, "buildctl", "--addr", socket, "build", "--frontend", "dockerfile.v0", "--local", "context="+j.Context,
+		cmd := command(ctx, j, "buildctl", "--addr", socket, "build", "--frontend", "dockerfile.v0", "--local", "context="+j.Context,
 			"--local", "dockerfile="+filepath.Dir(j.Dockerfile), "--opt", "filename="+filepath.Base(j.Dockerfile),
 			"--output", "type=image,name="+j.Destination+",push=true,registry.insecure=true")
 		buildErr = cmd.Run()
@@ -241,4 +270,20 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return out.Close()
 }
 
-func slug(s string) string { return strings.ReplaceAll(s, " ", "-") }
+// Remove deletes a state directory, the mounts a storage driver left in it first.
+func Remove(dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(mounts), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if f := strings.Fields(lines[i]); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
+			_ = syscall.Unmount(f[4], syscall.MNT_DETACH)
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// Slug is the builder's name as part of a path.
+func (b Builder) Slug() string { return strings.ReplaceAll(b.Name, " ", "-") }

@@ -1,4 +1,4 @@
-package main
+package builder
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,11 +25,11 @@ type Sample struct {
 	Exit    int
 }
 
-// measure runs a command as its parent and as the reaper of everything the command leaves behind, so that getrusage sees the whole process
+// Measure runs a command as its parent and as the reaper of everything the command leaves behind, so that getrusage sees the whole process
 // tree, and writes a Sample. It is started inside the container for the in-place driver: the container runtime is no part of the figures.
 //
 //	bench measure OUT EXE COMMAND…     EXE: processes running this file count as the builder's own
-func measure(args []string) error {
+func Measure(args []string) error {
 	if len(args) < 3 {
 		return errors.New("usage: bench measure OUT EXE COMMAND...")
 	}
@@ -50,6 +51,14 @@ func measure(args []string) error {
 	if err != nil {
 		return err
 	}
+	// Who ends this process means the build.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		for s := range signals {
+			_ = p.Signal(s)
+		}
+	}()
 	w := &watcher{own: own, stop: make(chan struct{})}
 	w.done.Add(1)
 	go w.run()

@@ -50,7 +50,7 @@ const SourceDate = "1735689600"
 func All() []Builder {
 	return []Builder{
 		{"buildah", "as root, overlay storage, chroot isolation, a layer per step, private empty storage", needs("buildah", "unshare"), buildah},
-		{"executor in place", "in a podman container of a scratch image, default seccomp profile and capabilities", podmanImage, executorInPlace},
+		{"executor in place", "in a podman container of a scratch image, default seccomp profile and capabilities", PodmanImage, executorInPlace},
 		{"executor isolated", "as root on the host, namespaces and overlayfs, empty state directory", needs("unshare"), executorIsolated},
 		{"buildkit", "buildkitd as root, overlayfs snapshotter, empty state; wall time of buildctl, processor time of both", needs("buildkitd", "buildctl", "runc"), buildkit},
 	}
@@ -138,18 +138,19 @@ func sample(cmd *exec.Cmd, out string) (Sample, error) {
 	return s, nil
 }
 
-// podman is the command line this project's test machines need; the limits are what a root without CAP_SYS_RESOURCE may keep.
-func podman(e *Env, args ...string) []string {
+// Podman is the command line this project's test machines need; the limits are what a root without CAP_SYS_RESOURCE may keep.
+func Podman(e *Env, args ...string) []string {
 	return append([]string{
 		"podman", "--root", e.Dir + "/podman/root", "--runroot", e.Dir + "/podman/runroot", "--tmpdir", e.Dir + "/podman/tmp",
 		"--storage-driver", "overlay", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
 	}, args...)
 }
 
-const inPlaceImage = "localhost/bench-executor"
+// InPlaceImage is what PodmanImage makes.
+const InPlaceImage = "localhost/bench-executor"
 
-// podmanImage makes the scratch image with nothing but the executor and the certificate authorities.
-func podmanImage(ctx context.Context, e *Env) error {
+// PodmanImage makes the scratch image with nothing but the executor and the certificate authorities.
+func PodmanImage(ctx context.Context, e *Env) error {
 	if err := needs("podman", "runc")(ctx, e); err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func podmanImage(ctx context.Context, e *Env) error {
 	if err := os.WriteFile(dir+"/Dockerfile", []byte(text), 0o644); err != nil {
 		return err
 	}
-	argv := podman(e, "build", "-q", "-t", inPlaceImage, dir)
+	argv := Podman(e, "build", "-q", "-t", InPlaceImage, dir)
 	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("podman build: %w\n%s", err, out)
 	}
@@ -184,12 +185,12 @@ func executorInPlace(ctx context.Context, j Job) (Sample, error) {
 	if err := copyFile(j.Dockerfile, j.State+"/Dockerfile", 0o644); err != nil {
 		return Sample{}, err
 	}
-	argv := podman(j.Env, "run", "--rm", "--network", "host", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
+	argv := Podman(j.Env, "run", "--rm", "--network", "host", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
 		"-v", j.Context+":/workspace:ro", "-v", j.State+":/bench", "--entrypoint", "/bench/bench")
 	if j.Reproducible {
 		argv = append(argv, "-e", "SOURCE_DATE_EPOCH="+SourceDate)
 	}
-	argv = append(argv, inPlaceImage, "measure", "/bench/sample.json", "/kaniko/executor", "/kaniko/executor", "--force")
+	argv = append(argv, InPlaceImage, "measure", "/bench/sample.json", "/kaniko/executor", "/kaniko/executor", "--force")
 	argv = append(argv, j.flags("in-place", "/workspace", "/bench/Dockerfile")...)
 	return sample(command(ctx, j, argv[0], argv[1:]...), j.State+"/sample.json")
 }

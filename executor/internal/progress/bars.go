@@ -9,7 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-const barWidth = 30
+const barWidth = 24
 
 // bars is what is under way, drawn at the bottom of a terminal. Its methods may be
 // called on nil and then do nothing.
@@ -24,7 +24,7 @@ type bars struct {
 func newBars(screen io.Writer) *bars {
 	// Without WithAutoRefresh mpb draws only on what it takes for a terminal; the
 	// caller has looked already.
-	return &bars{screen: screen, mpb: mpb.New(mpb.WithOutput(screen), mpb.WithWidth(barWidth), mpb.WithAutoRefresh())}
+	return &bars{screen: screen, mpb: mpb.New(mpb.WithOutput(screen), mpb.WithAutoRefresh())}
 }
 
 // Write puts whole lines above the bars.
@@ -52,7 +52,7 @@ func (b *bars) step(label string) (remove func()) {
 	}
 	bar, err := b.mpb.Add(0, mpb.SpinnerStyle().PositionLeft().Build(),
 		mpb.BarRemoveOnComplete(), mpb.BarWidth(2),
-		mpb.AppendDecorators(decor.Name(clip(label)), decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpaceR)))
+		mpb.AppendDecorators(decor.Name(clip(label)), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
 	if err != nil { // closed
 		return func() {}
 	}
@@ -68,8 +68,8 @@ func (b *bars) transfer(label string, size int64) (add func(int64), remove func(
 	if size <= 0 {
 		total, numbers = 0, decor.CurrentKiloByte("% .1f", decor.WCSyncSpaceR)
 	}
-	bar, err := b.mpb.Add(total, mpb.BarStyle().Build(), mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(clip(label), decor.WCSyncSpaceR)), mpb.AppendDecorators(numbers))
+	bar, err := b.mpb.Add(total, mpb.BarStyle().Build(), mpb.BarRemoveOnComplete(), mpb.BarWidth(barWidth),
+		mpb.PrependDecorators(decor.Name(clip(label)+" ")), mpb.AppendDecorators(numbers))
 	if err != nil {
 		return func(int64) {}, func() {}
 	}
@@ -78,7 +78,7 @@ func (b *bars) transfer(label string, size int64) (add func(int64), remove func(
 
 // clip keeps a label on one line beside its bar.
 func clip(label string) string {
-	const most = 70
+	const most = 50
 	runes := []rune(label)
 	if len(runes) <= most {
 		return label

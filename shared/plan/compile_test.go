@@ -3,7 +3,7 @@ package plan
 import (
 	"context"
 	"errors"
-	"fmt"
+
 	"strings"
 	"sync"
 	"testing"
@@ -430,17 +430,9 @@ stage 0 linux/amd64 from base
 	}
 }
 
-// lastConfig is the target's config after a Dockerfile.
-func lastConfig(t *testing.T, text string, o Options) v1.ConfigFile {
-	t.Helper()
-	return mustCompile(t, text, o).Target.Config
-}
-
 func history(p *Plan) (out []string) {
 	for _, s := range p.Target.Steps {
 		out = append(out, s.CreatedBy)
 	}
 	return out
 }
-
-func show(v any) string { return fmt.Sprintf("%+v", v) }

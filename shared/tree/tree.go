@@ -264,3 +264,27 @@ func (t *Tree) Open(p Path) (io.ReadCloser, error) {
 
 // ErrNoContent says that a file is known by its metadata only.
 var ErrNoContent = errors.New("content not at hand")
+
+// Copy makes a Tree of what fsys shows; contents are not read.
+func Copy(fsys FS) (*Tree, error) {
+	t := &Tree{}
+	for e, err := range fsys.Walk(Root) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return t, nil // not even a root: an empty tree
+		}
+		if err != nil {
+			return nil, err
+		}
+		if e.Hard == "" {
+			t.Put(e.Path, e.Node)
+		} else if err := t.Link(e.Path, e.Hard); err != nil {
+			return nil, err
+		}
+	}
+	if from, ok := fsys.(*Tree); ok {
+		for p, content := range from.kept {
+			t.Keep(p, content)
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,147 @@
+// Package buildcontext opens what a build may copy from: the files that
+// --context names, less what .dockerignore leaves out.
+package buildcontext
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/kaniko-suite/kaniko/shared/disk"
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// maxText bounds a Dockerfile or an ignore file, in bytes.
+const maxText = 16 << 20
+
+// A Location is a build context that was found.
+type Location struct {
+	Dir string // absolute
+}
+
+// Locate finds the build context that a --context value names: a directory, as a
+// plain path or as dir://PATH.
+func Locate(name string) (Location, error) {
+	dir, ok := strings.CutPrefix(name, "dir://")
+	if scheme, _, found := strings.Cut(name, "://"); found && !ok {
+		return Location{}, &Error{Name: name, Err: fmt.Errorf("a %s:// build context is not supported", scheme),
+			Remedy: "fetch and unpack it first, and name the directory"}
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Location{}, &Error{Name: name, Err: err}
+	}
+	// A mounted configMap is a farm of links, and its directory may be one too.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return Location{}, &Error{Name: name, Err: reason(err), Remedy: "mount the build context there, or name it with --context"}
+	}
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("not a directory")
+	}
+	if err != nil {
+		return Location{}, &Error{Name: name, Err: reason(err)}
+	}
+	return Location{Dir: dir}, nil
+}
+
+// Dockerfile is a Dockerfile that was found.
+type Dockerfile struct {
+	Name string // as the user named it
+	Path string
+	Text []byte
+}
+
+// Dockerfile reads the Dockerfile that a --dockerfile value names: a path from
+// the working directory or, if nothing is there, from the build context.
+func (l Location) Dockerfile(name string) (Dockerfile, error) {
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return Dockerfile{}, &Error{What: "Dockerfile", Name: name, Err: errors.New("a Dockerfile from a URL is not supported"), Remedy: "download it first"}
+	}
+	for _, path := range []string{name, filepath.Join(l.Dir, name)} {
+		text, err := read(path)
+		if err == nil {
+			return Dockerfile{Name: name, Path: path, Text: text}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return Dockerfile{}, &Error{What: "Dockerfile", Name: name, Err: reason(err)}
+		}
+	}
+	return Dockerfile{}, &Error{What: "Dockerfile", Name: name,
+		Err:    fmt.Errorf("neither in the working directory nor in the build context %s", l.Dir),
+		Remedy: "name it with --dockerfile"}
+}
+
+// Open is the build context without what is ignored for this Dockerfile: a file
+// beside it with its name and ".dockerignore" goes before the context's own.
+func (l Location) Open(d Dockerfile) (tree.FS, error) {
+	all, err := disk.Open(l.Dir)
+	if err != nil {
+		return nil, &Error{Name: l.Dir, Err: err}
+	}
+	for _, path := range []string{d.Path + ".dockerignore", filepath.Join(l.Dir, ".dockerignore")} {
+		text, err := read(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, &Error{What: "ignore file", Name: path, Err: reason(err)}
+		}
+		ignore, err := dockerfile.ParseIgnore(text)
+		if err != nil {
+			return nil, &Error{What: "ignore file", Name: path, Err: err}
+		}
+		return ignore.Filter(all), nil
+	}
+	return all, nil
+}
+
+func read(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("is a directory")
+	case info.Size() > maxText:
+		return nil, fmt.Errorf("larger than %d bytes", maxText)
+	}
+	return os.ReadFile(path)
+}
+
+// reason strips a path error down to its cause: the path is said already.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// Error is a build context, Dockerfile or ignore file that cannot be had.
+type Error struct {
+	What   string // empty means the build context
+	Name   string
+	Err    error
+	Remedy string
+}
+
+func (e *Error) Error() string {
+	what := e.What
+	if what == "" {
+		what = "build context"
+	}
+	return fmt.Sprintf("open %s %s: %v", what, e.Name, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitCode is EX_NOINPUT.
+func (e *Error) ExitCode() int { return 66 }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Remedy }

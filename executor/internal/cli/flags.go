@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kaniko-suite/kaniko/shared/registry"
+)
+
+// flags are the executor's flags, under kaniko's names.
+type flags struct {
+	context      string
+	dockerfile   string
+	destinations []string
+	buildArgs    []string
+	target       string
+
+	noPush     bool
+	tarPath    string
+	ociLayout  string
+	digestFile string
+	registry   registry.Options
+
+	reproducible    bool
+	singleSnapshot  bool
+	snapshotMode    string
+	cleanup         bool
+	whitelistVarRun bool
+	force           bool
+	isolation       string
+	kanikoDir       string
+}
+
+func (f *flags) bind(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.context, "context", "c", "/workspace", "directory of the build context, as PATH or dir://PATH")
+	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context")
+	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
+	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
+	fs.StringVar(&f.target, "target", "", "`stage` to build, by name or number; the last by default")
+
+	fs.BoolVar(&f.noPush, "no-push", false, "build only")
+	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
+	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
+	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
+	f.registry.Bind(fs)
+
+	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
+	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")
+	fs.StringVar(&f.snapshotMode, "snapshotMode", "full", "how changes of a RUN are found in place: full, redo or time")
+	fs.BoolVar(&f.cleanup, "cleanup", false, "empty the root file system at the end of a build in place")
+	fs.BoolVar(&f.whitelistVarRun, "whitelist-var-run", true, "leave /var/run out of the image where it is a directory of this container")
+	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
+	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
+	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own; KANIKO_DIR)")
+	fs.SetNormalizeFunc(normalize)
+}
+
+// normalize accepts the spellings of later kaniko versions.
+func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "tar-path":
+		name = "tarPath"
+	case "snapshot-mode":
+		name = "snapshotMode"
+	case "ignore-var-run":
+		name = "whitelist-var-run"
+	}
+	return pflag.NormalizedName(name)
+}
+
+// check finds what is wrong with the flags taken together.
+func (f *flags) check() error {
+	switch {
+	case len(f.destinations) == 0 && f.tarPath != "":
+		return errors.New("--tarPath needs --destination, the name that the image is saved under")
+	case len(f.destinations) == 0 && !f.noPush && f.ociLayout == "":
+		return errors.New("no --destination to push to; give --no-push to build only")
+	}
+	switch f.snapshotMode {
+	case "full", "redo", "time":
+	default:
+		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
+	}
+	for _, arg := range f.buildArgs {
+		if name, _, _ := strings.Cut(arg, "="); name == "" {
+			return fmt.Errorf("--build-arg %q has no name", arg)
+		}
+	}
+	return nil
+}
+
+// args are the build arguments by name. One without a value takes that of the
+// environment, and is not given at all if there is none.
+func (f *flags) args(lookup func(string) (string, bool)) map[string]string {
+	args := map[string]string{}
+	for _, arg := range f.buildArgs {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			value, ok = lookup(name)
+		}
+		if ok {
+			args[name] = value
+		}
+	}
+	return args
+}

@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+)
+
+// defaultPushes is how many layers are uploaded at the same time.
+const defaultPushes = 4
+
+// build is one run of a plan.
+type build struct {
+	Config
+	stages  map[*plan.Stage]*stage
+	order   []*stage
+	target  *stage
+	working *semaphore.Weighted // stages at work
+	images  images
+
+	exports *errgroup.Group
+	pushing *semaphore.Weighted
+}
+
+// Build runs the plan and returns the image it exported. Whatever fails, what
+// the build holds is freed and no manifest was exported.
+func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b, ctx := newBuild(ctx, c)
+	defer func() { err = errors.Join(err, b.close()) }()
+
+	run := b.parallel
+	if b.Sandboxes != nil && b.Sandboxes.Limit() == 1 {
+		run = b.sequential
+	}
+	runErr := run(ctx)
+	if runErr != nil {
+		cancel(runErr) // ends the uploads, which would wait for more
+	}
+	if pushErr := b.exports.Wait(); runErr == nil || errors.Is(runErr, context.Canceled) && pushErr != nil {
+		runErr = pushErr
+	}
+	if runErr != nil {
+		return nil, runErr
+	}
+	img, err := b.assemble(ctx, b.target)
+	if err != nil {
+		return nil, err
+	}
+	return img, b.Exporter.Image(ctx, img)
+}
+
+func newBuild(ctx context.Context, c Config) (*build, context.Context) {
+	if c.Observer == nil {
+		c.Observer = unobserved{}
+	}
+	if c.Limits.Stages <= 0 {
+		c.Limits.Stages = runtime.NumCPU()
+	}
+	if c.Limits.Pushes <= 0 {
+		c.Limits.Pushes = defaultPushes
+	}
+	b := &build{
+		Config:  c,
+		stages:  map[*plan.Stage]*stage{},
+		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
+		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
+		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*image{}},
+	}
+	b.exports, ctx = errgroup.WithContext(ctx)
+	for _, s := range c.Plan.Stages {
+		st := newStage(b, s)
+		b.stages[s] = st
+		b.order = append(b.order, st)
+	}
+	b.target = b.stages[c.Plan.Target]
+	b.connect()
+	return b, ctx
+}
+
+// connect counts who will read from which stage, and marks the stages whose
+// layers end up in the target.
+func (b *build) connect() {
+	for _, s := range b.order {
+		for _, d := range s.dependencies() {
+			d.readers = append(d.readers, s)
+			d.pending++
+		}
+	}
+	for s := b.target; s != nil; s = b.stages[s.plan.Base.Stage] {
+		s.exported = true
+	}
+}
+
+// parallel runs every stage as soon as what it needs is there.
+func (b *build) parallel(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range b.order {
+		group.Go(func() error {
+			if err := b.working.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer b.working.Release(1)
+			return s.run(ctx)
+		})
+	}
+	return group.Wait()
+}
+
+// sequential runs stages where only one root exists. Stages that need none go
+// first, while what they copy from is still there; what later stages will copy
+// from a root is put aside before the next stage takes the root over.
+func (b *build) sequential(ctx context.Context) error {
+	left := append([]*stage(nil), b.order...)
+	var open *stage
+	for len(left) > 0 {
+		i := next(left)
+		s := left[i]
+		left = append(left[:i], left[i+1:]...)
+		if s.needsSandbox() && open != nil {
+			if err := open.park(ctx, left, s); err != nil {
+				return err
+			}
+			open = nil
+		}
+		if err := s.run(ctx); err != nil {
+			return err
+		}
+		if s.needsSandbox() {
+			open = s
+		}
+	}
+	return nil
+}
+
+// next picks, of the stages whose dependencies are done, one that needs no
+// sandbox, or else the first.
+func next(left []*stage) int {
+	first := -1
+	for i, s := range left {
+		if !s.ready() {
+			continue
+		}
+		if !s.needsSandbox() {
+			return i
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	return first
+}
+
+// export hands a layer of the target out while the build goes on.
+func (b *build) export(ctx context.Context, l v1.Layer) {
+	b.exports.Go(func() error {
+		if err := b.pushing.Acquire(ctx, 1); err != nil {
+			return context.Cause(ctx)
+		}
+		defer b.pushing.Release(1)
+		if blob, ok := l.(*layer.Blob); ok {
+			blob.WaitFor(streamAfter)
+		}
+		return b.Exporter.Layer(ctx, l)
+	})
+}
+
+// streamAfter is how many compressed bytes a layer must have before its upload
+// begins unfinished. A smaller one is uploaded when its digest is known, because
+// then it may turn out that the registry has it.
+const streamAfter = 4 << 20
+
+func (b *build) close() error {
+	var err error
+	for _, s := range b.order {
+		err = errors.Join(err, s.close())
+	}
+	return err
+}
+
+// images are the base images of a build, each opened and indexed at most once.
+type images struct {
+	bases    Bases
+	mu       sync.Mutex
+	byDigest map[v1.Hash]*image
+}
+
+type image struct {
+	opened  sync.Once
+	img     v1.Image
+	layers  []v1.Layer
+	indexed sync.Once
+	index   *layered
+	err     error
+}
+
+func (i *images) get(ctx context.Context, p *plan.Image) (*image, error) {
+	i.mu.Lock()
+	img := i.byDigest[p.Digest]
+	if img == nil {
+		img = &image{}
+		i.byDigest[p.Digest] = img
+	}
+	i.mu.Unlock()
+	img.opened.Do(func() {
+		if img.img, img.err = i.bases.Image(ctx, p); img.err == nil {
+			img.layers, img.err = img.img.Layers()
+		}
+	})
+	return img, img.err
+}
+
+// files is the image's file system, without its contents.
+func (i *images) files(ctx context.Context, p *plan.Image) (*layered, error) {
+	img, err := i.get(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	img.indexed.Do(func() { img.index, img.err = index(ctx, img.layers) })
+	return img.index, img.err
+}

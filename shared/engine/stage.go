@@ -1,0 +1,388 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/placement"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// stage is a stage at work. Its files are in a sandbox if a RUN needs one, else
+// they are only known by their layers.
+type stage struct {
+	build    *build
+	plan     *plan.Stage
+	exported bool     // its layers are the target's
+	readers  []*stage // stages that start from it or copy from it, once per use
+
+	base    v1.Image // nil for scratch
+	layers  []keyed  // all of them, the base's first
+	history []record
+
+	box   sandbox.Sandbox
+	known *layered
+	kept  *kept // what is left of box after park
+
+	done chan struct{}
+	err  error
+
+	mu      sync.Mutex
+	pending int // readers that have not finished
+	closed  bool
+}
+
+// keyed is a layer with its identity for the sandbox driver.
+type keyed struct {
+	key string
+	v1.Layer
+}
+
+// record is what one step leaves in the image's history.
+type record struct {
+	step  *plan.Step
+	layer v1.Layer // nil if the step changed no file
+}
+
+func newStage(b *build, p *plan.Stage) *stage {
+	return &stage{build: b, plan: p, done: make(chan struct{})}
+}
+
+// dependencies are the stages that s starts from or copies from, once per use.
+func (s *stage) dependencies() []*stage {
+	var deps []*stage
+	if s.plan.Base.Stage != nil {
+		deps = append(deps, s.build.stages[s.plan.Base.Stage])
+	}
+	for _, step := range s.plan.Steps {
+		if c, ok := step.Op.(plan.Copy); ok && c.From != nil && c.From.Stage != nil {
+			deps = append(deps, s.build.stages[c.From.Stage])
+		}
+	}
+	return deps
+}
+
+func (s *stage) ready() bool {
+	for _, d := range s.dependencies() {
+		select {
+		case <-d.done:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// needsSandbox reports whether a command runs in the stage.
+func (s *stage) needsSandbox() bool {
+	for _, step := range s.plan.Steps {
+		if _, ok := step.Op.(plan.Run); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// run builds the stage.
+func (s *stage) run(ctx context.Context) (err error) {
+	defer close(s.done)
+	ctx, end := s.build.Observer.Stage(ctx, s.plan)
+	defer func() {
+		s.err = err
+		end(err)
+	}()
+	if err := s.start(ctx); err != nil {
+		return fmt.Errorf("%s: FROM: %w", s.plan.At, err)
+	}
+	if s.build.Squash {
+		err = s.squashed(ctx)
+	} else {
+		err = s.steps(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.releaseDependencies()
+	if len(s.readers) == 0 {
+		err = errors.Join(err, s.closeUnread())
+	}
+	return err
+}
+
+// start brings the stage to the state of its base.
+func (s *stage) start(ctx context.Context) error {
+	if err := s.inherit(ctx); err != nil {
+		return err
+	}
+	if s.exported && s.plan.Base.Image != nil {
+		for _, l := range s.layers {
+			s.build.export(ctx, l.Layer)
+		}
+	}
+	if !s.needsSandbox() {
+		return s.startKnown(ctx)
+	}
+	var err error
+	if s.box, err = s.build.Sandboxes.New(ctx, s.label()); err != nil {
+		return err
+	}
+	layers := make([]sandbox.Layer, len(s.layers))
+	for i, l := range s.layers {
+		layers[i] = sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return layer.Open(l) }}
+	}
+	return s.box.Apply(ctx, layers...)
+}
+
+// inherit takes over layers and history of what FROM names.
+func (s *stage) inherit(ctx context.Context) error {
+	switch from := s.plan.Base; {
+	case from.Stage != nil:
+		up := s.build.stages[from.Stage]
+		if err := s.await(ctx, up); err != nil {
+			return err
+		}
+		s.base = up.base
+		s.layers = append(s.layers, up.layers...)
+		s.history = append(s.history, up.history...)
+	case from.Image != nil:
+		img, err := s.build.images.get(ctx, from.Image)
+		if err != nil {
+			return err
+		}
+		s.base = img.img
+		for _, l := range img.layers {
+			id, err := l.DiffID()
+			if err != nil {
+				return fmt.Errorf("read config of %s: %w", from.Image.Ref, err)
+			}
+			s.layers = append(s.layers, keyed{id.String(), l})
+		}
+	}
+	return nil
+}
+
+// startKnown learns the base's files without unpacking them. A stage that
+// touches no file, and that nobody copies from, does not need even that.
+func (s *stage) startKnown(ctx context.Context) (err error) {
+	if !s.touchesFiles() && len(s.readers) == 0 {
+		return nil
+	}
+	switch from := s.plan.Base; {
+	case from.Stage != nil:
+		s.known, err = s.build.stages[from.Stage].asLayered(ctx)
+	case from.Image != nil:
+		s.known, err = s.build.images.files(ctx, from.Image)
+		if err == nil {
+			s.known, err = s.known.clone()
+		}
+	default:
+		s.known, err = index(ctx, nil)
+	}
+	return err
+}
+
+func (s *stage) touchesFiles() bool {
+	for _, step := range s.plan.Steps {
+		if _, ok := step.Op.(plan.Meta); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// asLayered is the finished stage's file system for one that starts from it.
+func (s *stage) asLayered(ctx context.Context) (*layered, error) {
+	if s.known != nil {
+		return s.known.clone()
+	}
+	return index(ctx, layersOf(s.layers))
+}
+
+func layersOf(keys []keyed) []v1.Layer {
+	layers := make([]v1.Layer, len(keys))
+	for i, k := range keys {
+		layers[i] = k.Layer
+	}
+	return layers
+}
+
+// await waits for another stage, letting others work meanwhile.
+func (s *stage) await(ctx context.Context, other *stage) error {
+	select {
+	case <-other.done:
+		return other.failed()
+	default:
+	}
+	s.build.working.Release(1)
+	select {
+	case <-other.done:
+	case <-ctx.Done():
+	}
+	if err := s.build.working.Acquire(context.WithoutCancel(ctx), 1); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return other.failed()
+}
+
+// failed ends a stage that waited in vain; the error itself is the other's.
+func (s *stage) failed() error {
+	if s.err != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// files is what the stage shows to steps of its own.
+func (s *stage) files() tree.FS {
+	if s.box != nil {
+		return s.box
+	}
+	return s.known.tree
+}
+
+// source is what the finished stage shows to a COPY --from with these patterns.
+func (s *stage) source(ctx context.Context, patterns []string) (tree.FS, func(), error) {
+	switch {
+	case s.kept != nil:
+		return *s.kept, func() {}, nil
+	case s.box != nil:
+		return s.box, func() {}, nil
+	}
+	return s.known.source(ctx, patterns, s.build.Spool)
+}
+
+// source is a file system in which a COPY with these patterns finds what it needs.
+func (l *layered) source(ctx context.Context, patterns []string, dir string) (tree.FS, func(), error) {
+	files, err := placement.Contents(l.tree, patterns)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := l.with(ctx, files, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k, func() { k.store.close() }, nil
+}
+
+// park gives the root up: what the stages that are left will copy from it is
+// kept, except that taker starts from the root itself if that is its base.
+func (s *stage) park(ctx context.Context, left []*stage, taker *stage) error {
+	if s.box == nil {
+		return nil
+	}
+	k, err := s.keep(append([]*stage{taker}, left...))
+	if err == nil {
+		s.kept = k
+	}
+	return errors.Join(err, s.closeBox())
+}
+
+func (s *stage) keep(left []*stage) (_ *kept, err error) {
+	var patterns [][]string
+	for _, reader := range left {
+		for _, step := range reader.plan.Steps {
+			if c, ok := step.Op.(plan.Copy); ok && c.From != nil && c.From.Stage == s.plan {
+				patterns = append(patterns, c.Sources)
+			}
+		}
+	}
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	k := &kept{}
+	if k.Tree, err = tree.Copy(s.box); err != nil {
+		return nil, err
+	}
+	if k.store, err = newStore(s.build.Spool); err != nil {
+		return nil, err
+	}
+	for _, p := range patterns {
+		files, err := placement.Contents(k.Tree, p)
+		var missing *placement.NotFoundError
+		if errors.As(err, &missing) {
+			continue // the COPY itself says so, with its place in the Dockerfile
+		}
+		if err == nil {
+			err = k.store.takeFiles(s.box, files)
+		}
+		if err != nil {
+			return nil, errors.Join(err, k.store.close())
+		}
+	}
+	return k, nil
+}
+
+func (s *store) takeFiles(from tree.FS, files []tree.Path) error {
+	for _, p := range files {
+		if _, ok := s.held[p]; ok {
+			continue
+		}
+		r, err := from.Open(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.add(p, r), r.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseDependencies tells the stages below that this one has read all it will.
+func (s *stage) releaseDependencies() error {
+	var err error
+	for _, d := range s.dependencies() {
+		d.mu.Lock()
+		d.pending--
+		unread := d.pending == 0
+		d.mu.Unlock()
+		if unread {
+			err = errors.Join(err, d.closeUnread())
+		}
+	}
+	return err
+}
+
+// closeUnread frees a sandbox that nobody will read from. Where there is only
+// one root, it stays until it is taken over.
+func (s *stage) closeUnread() error {
+	if s.box == nil || s.build.Sandboxes.Limit() == 1 {
+		return nil
+	}
+	return s.closeBox()
+}
+
+func (s *stage) closeBox() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.box == nil || s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.box.Close()
+}
+
+func (s *stage) close() error {
+	err := s.closeBox()
+	if s.kept != nil {
+		err = errors.Join(err, s.kept.store.close())
+	}
+	return err
+}
+
+func (s *stage) label() string {
+	if s.plan.Name != "" {
+		return s.plan.Name
+	}
+	return fmt.Sprintf("stage-%d", s.plan.Index)
+}

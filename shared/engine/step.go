@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/placement"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// steps runs the stage's steps, each leaving a layer or none.
+func (s *stage) steps(ctx context.Context) error {
+	for i, step := range s.plan.Steps {
+		out, err := s.step(ctx, i, step, s.exported)
+		if err != nil {
+			return err
+		}
+		s.add(out.key, record{step, out.Layer})
+	}
+	return nil
+}
+
+// add appends what a step left to the stage's image.
+func (s *stage) add(key string, r record) {
+	s.history = append(s.history, r)
+	if r.layer == nil {
+		return
+	}
+	s.layers = append(s.layers, keyed{key, r.layer})
+	if s.known != nil {
+		s.known.layers = append(s.known.layers, r.layer)
+	}
+}
+
+// result is what a step came to, and the sandbox's key for its layer.
+type result struct {
+	Outcome
+	key string
+}
+
+func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (r result, err error) {
+	if err := ctx.Err(); err != nil {
+		return r, context.Cause(ctx)
+	}
+	ctx, out, end := s.build.Observer.Step(ctx, s.plan, step)
+	defer func() { end(r.Outcome, err) }()
+	c := &capture{stage: s, key: fmt.Sprintf("step:%d/%d", s.plan.Index, i), export: export}
+	r.key = c.key
+	switch op := step.Op.(type) {
+	case plan.Meta:
+		return r, nil
+	case plan.Dir:
+		err = s.dir(ctx, c, op)
+	case plan.Copy:
+		err = s.copy(ctx, c, op)
+	case plan.Run:
+		err = s.box.Run(ctx, sandbox.Process{
+			Args: op.Args, Env: op.Env, Dir: tree.Clean(op.Dir), User: op.User, Files: op.Files, Output: out,
+		})
+		if err == nil {
+			err = c.commit(ctx)
+		}
+	}
+	if err != nil {
+		return r, s.explain(ctx, step, err)
+	}
+	if c.blob != nil {
+		r.Layer, r.Files = v1.Layer(c.blob), c.files
+	}
+	return r, nil
+}
+
+// explain says which step failed, unless the build was ended from outside.
+func (s *stage) explain(ctx context.Context, step *plan.Step, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &StepError{Stage: s.plan, Step: step, Err: err}
+}
+
+func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
+	owner, err := placement.ParseOwner(s.files(), op.User)
+	if err != nil {
+		return err
+	}
+	return c.place(ctx, placement.MakeDir(placement.Request{
+		Dest: tree.Clean(op.Path), Owner: &owner, Time: s.build.Created,
+	}, s.files()))
+}
+
+func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
+	src, release, err := s.open(ctx, op)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r := placement.Request{
+		Source: src, Patterns: op.Sources,
+		Dest: tree.Clean(op.Dest), DestDir: op.DestDir,
+		Mode: op.Chmod, KeepOwner: op.From != nil, Unpack: op.Unpack, Time: s.build.Created,
+	}
+	for _, f := range op.Inline {
+		r.Inline = append(r.Inline, placement.Inline(f))
+	}
+	if op.Chown != "" {
+		owner, err := placement.ParseOwner(s.files(), op.Chown)
+		if err != nil {
+			return err
+		}
+		r.Owner = &owner
+	}
+	return c.place(ctx, placement.Place(r, s.files()))
+}
+
+// open is the file system that a COPY or ADD takes its sources from.
+func (s *stage) open(ctx context.Context, op plan.Copy) (tree.FS, func(), error) {
+	switch {
+	case op.From == nil:
+		return s.build.Context, func() {}, nil
+	case op.From.Stage != nil:
+		from := s.build.stages[op.From.Stage]
+		if err := s.await(ctx, from); err != nil {
+			return nil, nil, err
+		}
+		return from.source(ctx, op.Sources)
+	}
+	files, err := s.build.images.files(ctx, op.From.Image)
+	if err != nil {
+		return nil, nil, err
+	}
+	return files.source(ctx, op.Sources, s.build.Spool)
+}
+
+// capture makes a layer of the changes of one step.
+type capture struct {
+	stage  *stage
+	key    string
+	export bool
+	enc    *layer.Encoder
+	blob   *layer.Blob
+	files  int
+}
+
+// commit captures what a command changed.
+func (c *capture) commit(ctx context.Context) error {
+	return c.encode(ctx, c.stage.box.Commit(ctx, c.key), drain)
+}
+
+// place captures changes and lets them take effect in the stage, reading each
+// content once.
+func (c *capture) place(ctx context.Context, changes layer.Changes) error {
+	return c.encode(ctx, changes, func(changes layer.Changes) error {
+		if c.stage.box == nil {
+			return c.stage.known.put(ctx, changes)
+		}
+		return c.stage.box.Apply(ctx, sandbox.Layer{
+			Key:     c.key,
+			Changes: func(context.Context) layer.Changes { return changes },
+		})
+	})
+}
+
+// encode writes the changes that consume takes into a layer. Without a change
+// there is no layer, and nothing to consume.
+func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) error {
+	first, rest, stop := peek(changes)
+	defer stop()
+	if first == nil {
+		return nil
+	}
+	if first.err != nil {
+		return first.err
+	}
+	enc, err := layer.NewEncoder(layer.EncoderOptions{
+		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
+	})
+	if err != nil {
+		return err
+	}
+	if c.export {
+		c.stage.build.export(ctx, enc.Blob())
+	}
+	if err := consume(enc.Tee(rest)); err != nil {
+		enc.Abort(err)
+		return err
+	}
+	c.files = enc.Count()
+	c.blob, err = enc.Finish()
+	return err
+}
+
+// peeked is the first element of a stream.
+type peeked struct {
+	layer.Change
+	err error
+}
+
+// peek looks at the first element of a stream, nil if there is none; rest is the
+// stream with it. stop must be called in the end.
+func peek(changes layer.Changes) (first *peeked, rest layer.Changes, stop func()) {
+	next, stop := iter.Pull2(changes)
+	c, err, ok := next()
+	if !ok {
+		return nil, layer.None, stop
+	}
+	return &peeked{c, err}, func(yield func(layer.Change, error) bool) {
+		for ok && yield(c, err) {
+			c, err, ok = next()
+		}
+	}, stop
+}
+
+// clamp is the time that no layer's times may exceed, or the zero time.
+func (b *build) clamp() time.Time {
+	if !b.Clamp {
+		return time.Time{}
+	}
+	return b.Created
+}

@@ -1,0 +1,222 @@
+package placement
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// Place yields what the request does to root, the image's file system. Links in
+// the destination are followed inside it. Sources that are links are followed;
+// links below a source stay links.
+func Place(r Request, root tree.FS) layer.Changes {
+	return func(yield func(layer.Change, error) bool) {
+		p := newPlacer(r, root, yield)
+		if err := p.run(); err != nil && !errors.Is(err, errStopped) {
+			yield(layer.Change{}, err)
+		}
+	}
+}
+
+// MakeDir yields what makes dir, with its parents, a directory: nothing if it is
+// one already. What is made belongs to owner.
+func MakeDir(r Request, root tree.FS) layer.Changes {
+	return func(yield func(layer.Change, error) bool) {
+		p := newPlacer(r, root, yield)
+		dir, err := tree.Resolve(root, r.Dest)
+		if err == nil {
+			err = p.makeDir(dir)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(layer.Change{}, err)
+		}
+	}
+}
+
+// errStopped ends the work when the consumer has stopped asking.
+var errStopped = errors.New("stopped")
+
+type placer struct {
+	Request
+	sink
+	// links are the places where files with several names went, by source path.
+	links map[tree.Path]tree.Path
+}
+
+func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *placer {
+	p := &placer{Request: r, links: map[tree.Path]tree.Path{}}
+	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}}, yield: yield}
+	p.made = tree.Node{Type: tree.Dir, Mode: 0o755, MTime: r.Time}
+	if r.Owner != nil {
+		p.made.UID, p.made.GID = r.Owner.UID, r.Owner.GID
+	}
+	if r.Mode != nil {
+		p.made.Mode = *r.Mode
+	}
+	return p
+}
+
+func (p *placer) run() error {
+	found, err := matches(p.Source, p.Patterns)
+	if err != nil {
+		return err
+	}
+	dest, err := tree.Resolve(&p.view, p.Dest)
+	if err != nil {
+		return err
+	}
+	at, err := tree.Stat(&p.view, dest)
+	exists := err == nil
+	if err != nil && !notExist(err) {
+		return err
+	}
+	into := p.DestDir || exists && at.Node.IsDir()
+	if len(found)+len(p.Inline) > 1 && !into {
+		return errors.New("copy several sources: the destination " + p.Dest.Abs() + " must be a directory and end with a slash")
+	}
+	if into && exists && !at.Node.IsDir() {
+		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}
+	}
+	for _, m := range found {
+		if err := p.source(m, dest, into); err != nil {
+			return err
+		}
+	}
+	for _, f := range p.Inline {
+		if err := p.inline(f, dest, into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *placer) source(m match, dest tree.Path, into bool) error {
+	if m.node.IsDir() {
+		return p.directory(m, dest)
+	}
+	if p.Unpack {
+		if done, err := p.archive(m, dest); done || err != nil {
+			return err
+		}
+	}
+	target := dest
+	if into {
+		target = dest.Join(m.name)
+	}
+	for e, err := range p.Source.Walk(m.real) {
+		if err != nil {
+			return err
+		}
+		return p.entry(e, target)
+	}
+	return nil
+}
+
+// directory merges the content of a directory into dest.
+func (p *placer) directory(m match, dest tree.Path) error {
+	if err := p.makeDir(dest); err != nil {
+		return err
+	}
+	for e, err := range p.Source.Walk(m.real) {
+		if err != nil {
+			return err
+		}
+		if e.Path == m.real {
+			continue
+		}
+		if err := p.entry(e, dest.Join(string(e.Path.Rel(m.real)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDir makes dest a directory; one that is there stays as it is.
+func (p *placer) makeDir(dest tree.Path) error {
+	e, err := tree.Stat(&p.view, dest)
+	switch {
+	case notExist(err):
+		return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: p.made})
+	case err != nil:
+		return err
+	case !e.Node.IsDir():
+		return &ConflictError{Path: dest, Is: kind(e.Node), New: "a directory"}
+	}
+	return nil
+}
+
+// entry puts one entry of the source at target.
+func (p *placer) entry(e tree.Entry, target tree.Path) error {
+	if err := p.conflict(e.Node, target); err != nil {
+		return err
+	}
+	c := layer.Change{Path: target, Kind: layer.Put, Node: p.restamp(e.Node)}
+	if e.Hard != "" {
+		c.Hard = p.links[e.Hard]
+	} else if e.Node.Type == tree.File {
+		p.links[e.Path] = target
+	}
+	if c.Hard == "" && e.Node.Type == tree.File {
+		src := e.Path
+		c.Open = func() (io.ReadCloser, error) { return p.Source.Open(src) }
+	}
+	return p.emit(c)
+}
+
+// conflict refuses to put a directory over something else, or the reverse: what
+// would be lost was hardly meant to be.
+func (p *placer) conflict(n tree.Node, target tree.Path) error {
+	there, err := tree.Stat(&p.view, target)
+	if notExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if there.Node.IsDir() != n.IsDir() {
+		return &ConflictError{Path: target, Is: kind(there.Node), New: "a " + kind(n)}
+	}
+	return nil
+}
+
+// restamp gives a node the owner and mode that were asked for.
+func (p *placer) restamp(n tree.Node) tree.Node {
+	switch {
+	case p.Owner != nil:
+		n.UID, n.GID = p.Owner.UID, p.Owner.GID
+	case !p.KeepOwner:
+		n.UID, n.GID = 0, 0
+	}
+	if p.Mode != nil && n.Type != tree.Symlink {
+		n.Mode = *p.Mode
+	}
+	return n
+}
+
+func (p *placer) inline(f Inline, dest tree.Path, into bool) error {
+	target := dest
+	if into {
+		target = dest.Join(f.Name)
+	}
+	n := p.restamp(tree.Node{Type: tree.File, Mode: 0o644, Size: int64(len(f.Data)), MTime: p.Time})
+	if err := p.conflict(n, target); err != nil {
+		return err
+	}
+	return p.emit(layer.Change{Path: target, Kind: layer.Put, Node: n, Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(f.Data)), nil
+	}})
+}
+
+func (p *placer) emit(c layer.Change) error {
+	ok, err := p.put(c)
+	if err == nil && !ok {
+		err = errStopped
+	}
+	return err
+}
+
+func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

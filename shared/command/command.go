@@ -42,7 +42,13 @@ type Env struct {
 	// Page is what the error page shows beside the error. A program fills it in as
 	// it learns it.
 	Page Page
+
+	handler *handler
 }
+
+// LogTo makes the log go to w from now on, such as to a place above progress bars.
+// The program sets it back to Stderr before it returns.
+func (e *Env) LogTo(w io.Writer) { e.handler.redirect(w) }
 
 // Getenv is the value of a variable of the environment, empty if it is not set.
 func (e *Env) Getenv(name string) string {
@@ -108,8 +114,8 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 	if p.Failure == 0 {
 		p.Failure = Internal
 	}
-	handler := newHandler(env.Stderr)
-	env.Log = slog.New(handler)
+	env.handler = newHandler(env.Stderr)
+	env.Log = slog.New(env.handler)
 
 	root := p.New(env)
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -131,7 +137,7 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 		}
 		inner := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
-			if err := handler.configure(flags, env.LookupEnv); err != nil {
+			if err := env.handler.configure(flags, env.LookupEnv); err != nil {
 				return err
 			}
 			running = true

@@ -97,7 +97,7 @@ func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) erro
 		file, isFile := o.w.(*os.File)
 		o.colors = !refused && isFile && term.IsTerminal(int(file.Fd()))
 	case "json":
-		o.json = slog.NewJSONHandler(o.w, &slog.HandlerOptions{
+		o.json = slog.NewJSONHandler(o, &slog.HandlerOptions{
 			Level: level,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 				if l, ok := a.Value.Any().(slog.Level); ok && len(groups) == 0 && a.Key == slog.LevelKey {
@@ -110,6 +110,20 @@ func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) erro
 		return fmt.Errorf("--log-format: unknown format %q", f.format)
 	}
 	return nil
+}
+
+// redirect makes the log go elsewhere.
+func (h *handler) redirect(w io.Writer) {
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	h.out.w = w
+}
+
+// Write writes what is one line of the log, or several.
+func (o *output) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(line)
 }
 
 func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.out.level }
@@ -155,9 +169,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	b.WriteByte('\n')
-	h.out.mu.Lock()
-	defer h.out.mu.Unlock()
-	_, err := io.WriteString(h.out.w, b.String())
+	_, err := io.WriteString(h.out, b.String())
 	return err
 }
 

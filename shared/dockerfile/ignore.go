@@ -41,22 +41,20 @@ func ParseIgnore(name string, text []byte) (*Ignore, error) {
 			ig.again = append(ig.again, p.String())
 		}
 	}
-	j := &judge{matcher: m}
 	// Some patterns are found wrong only when they are compiled.
-	for i := range patterns {
-		one, err := patternmatcher.New(patterns[i : i+1])
+	for _, p := range patterns {
+		one, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")})
 		if err == nil {
 			_, err = one.MatchesOrParentMatches("x")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: pattern %q: %w", name, patterns[i], err)
+			return nil, fmt.Errorf("read %s: pattern %q: %w", name, p, err)
 		}
 	}
 	ig.judges.New = func() any {
 		m, err := patternmatcher.New(patterns)
 		return &judge{matcher: m, err: err}
 	}
-	ig.judges.Put(j)
 	return ig, nil
 }
 

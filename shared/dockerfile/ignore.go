@@ -121,7 +121,7 @@ type judge struct {
 	matchers []*patternmatcher.PatternMatcher
 	no       patternmatcher.MatchInfo // of a directory that one pattern does not match
 	err      error
-	dirs     []verdictOn              // a chain of directories, each the parent of the next
+	dirs     []verdictOn // a chain of directories, each the parent of the next
 }
 
 type verdictOn struct {

@@ -1,0 +1,106 @@
+package reaper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// defaultPath is searched when a command's environment has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Exit statuses by which shells say that a command did not start.
+const (
+	statusNotExecutable = 126
+	statusNotFound      = 127
+)
+
+// startError is a command that cannot be started, told as a shell would.
+type startError struct {
+	status int
+	text   string
+}
+
+func (e *startError) Error() string { return e.text }
+
+// lookPath finds the program that a command names, in the PATH of its own
+// environment. Relative names and directories start at the working directory.
+func lookPath(name string, env []string) (string, error) {
+	if name == "" {
+		return "", &startError{statusNotFound, "the command's name is empty"}
+	}
+	if strings.Contains(name, "/") {
+		return name, executable(name)
+	}
+	path := defaultPath
+	if p, ok := getenv(env, "PATH"); ok {
+		path = p
+	}
+	var denied error
+	for _, dir := range strings.Split(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		file := filepath.Join(dir, name)
+		if !strings.Contains(file, "/") {
+			file = "./" + file
+		}
+		err := executable(file)
+		if err == nil {
+			return file, nil
+		}
+		var se *startError
+		if denied == nil && errors.As(err, &se) && se.status == statusNotExecutable {
+			denied = err
+		}
+	}
+	if denied != nil {
+		return "", denied
+	}
+	return "", &startError{statusNotFound, fmt.Sprintf("%s: command not found in PATH %s", name, path)}
+}
+
+func executable(file string) error {
+	st, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return &startError{statusNotExecutable, file + ": permission denied"}
+	case err != nil:
+		if _, lerr := os.Lstat(file); lerr == nil {
+			return &startError{statusNotFound, file + ": a symbolic link that leads nowhere"}
+		}
+		return &startError{statusNotFound, file + ": no such file"}
+	case st.IsDir():
+		return &startError{statusNotExecutable, file + ": is a directory"}
+	case st.Mode()&0o111 == 0:
+		return &startError{statusNotExecutable, file + ": permission denied (not an executable file)"}
+	}
+	return nil
+}
+
+// execFailed explains the kernel's refusal to execute a file that is there.
+func execFailed(file string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return &startError{statusNotFound, file + ": the file is there, but the interpreter or loader that it asks for is not"}
+	case errors.Is(err, syscall.ENOEXEC):
+		return &startError{statusNotExecutable, file + ": not a program for this machine (exec format error; is it a script without #!, or for another CPU?)"}
+	case errors.Is(err, syscall.E2BIG):
+		return &startError{statusNotExecutable, file + ": arguments and environment are too long for the kernel"}
+	}
+	return &startError{statusNotExecutable, fmt.Sprintf("%s: %v", file, err)}
+}
+
+// getenv is the value that counts for a C library: the first one.
+func getenv(env []string, key string) (string, bool) {
+	for _, e := range env {
+		if k, v, ok := strings.Cut(e, "="); ok && k == key {
+			return v, true
+		}
+	}
+	return "", false
+}

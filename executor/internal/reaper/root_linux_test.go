@@ -1,0 +1,216 @@
+package reaper
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+func treePath(s string) tree.Path { return tree.Clean(s) }
+
+// image makes a root directory with the toy in it, and returns the root to run in.
+func image(t *testing.T, files map[string]string) (*Root, string) {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	for _, d := range []string{"lower/dev", "lower/proc", "lower/etc", "upper", "work", "at"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exe.Close()
+	w, err := os.OpenFile(filepath.Join(dir, "lower/toy"), os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(w, exe); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	for name, data := range files {
+		p := filepath.Join(dir, "lower", name)
+		os.MkdirAll(filepath.Dir(p), 0o755)
+		if link, ok := strings.CutPrefix(data, "-> "); ok {
+			err = os.Symlink(link, p)
+		} else {
+			err = os.WriteFile(p, []byte(data), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Root{
+		At:      filepath.Join(dir, "at"),
+		Overlay: Overlay{Dir: dir, Lower: []string{"lower"}, Upper: "upper", Work: "work"},
+		Mounts: []Mount{
+			{Type: "proc", Target: "/proc"},
+			{Type: "tmpfs", Target: "/dev", Data: []string{"mode=755"}},
+			{Type: "bind", Source: "/dev/null", Target: "/dev/null", File: true},
+		},
+	}, dir
+}
+
+func inRoot(t *testing.T, r *Root, p sandbox.Process) (string, error) {
+	t.Helper()
+	p.Args = append([]string{"/toy"}, p.Args...)
+	return run(t, Spec{Process: p, Root: r, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID})
+}
+
+func TestRun_user(t *testing.T) {
+	r, _ := image(t, map[string]string{
+		"etc/passwd": "# comment\nbroken line\nbad:x:zero:0::/bad:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\napp:x:1000:2000:App:/srv/app:/bin/sh\nnohome:x:1001:2000:::\n",
+		"etc/group":  "root:x:0:root\n+:::\nwheel:x:10:root,app\nbroken\nstaff:x:50:app\nother:x:51:nobody\n",
+	})
+	for _, c := range []struct{ user, want string }{
+		{"", "0 0 [0 10] /root"},
+		{"root", "0 0 [0 10] /root"},
+		{"app", "1000 2000 [10 50] /srv/app"},
+		{"1000", "1000 2000 [10 50] /srv/app"},
+		{"app:staff", "1000 50 [] /srv/app"},
+		{"app:7", "1000 7 [] /srv/app"},
+		{"1000:2000", "1000 2000 [] /srv/app"},
+		{"4711", "4711 0 [] /"},
+		{"4711:wheel", "4711 10 [] /"},
+		{"nohome", "1001 2000 [] /"},
+		{":50", "0 50 [] /root"},
+	} {
+		out, err := inRoot(t, r, sandbox.Process{Args: []string{"id"}, User: c.user})
+		if err != nil || strings.TrimSpace(out) != c.want {
+			t.Errorf("user %q is %q (%v), want %q", c.user, strings.TrimSpace(out), err, c.want)
+		}
+	}
+	for _, c := range []struct{ user, say string }{
+		{"nobody-here", `no user "nobody-here" in the image's /etc/passwd`},
+		{"bad", `no user "bad" in the image's /etc/passwd`},
+		{"app:nogroup", `no group "nogroup" in the image's /etc/group`},
+		{"4294967295", `no user "4294967295"`},
+		{"-1", `no user "-1"`},
+	} {
+		_, err := inRoot(t, r, sandbox.Process{Args: []string{"id"}, User: c.user})
+		var se *SetupError
+		if !errors.As(err, &se) || !strings.Contains(err.Error(), c.say) || se.Hint() == "" {
+			t.Errorf("user %q: error is %v, want %s", c.user, err, c.say)
+		}
+	}
+}
+
+func TestRun_noAccounts(t *testing.T) {
+	r, _ := image(t, nil)
+	out, err := inRoot(t, r, sandbox.Process{Args: []string{"id"}})
+	if want := "0 0 [] /root"; err != nil || strings.TrimSpace(out) != want {
+		t.Errorf("%q, %v; want %q", out, err, want)
+	}
+}
+
+func TestRun_hostileAccounts(t *testing.T) {
+	r, dir := image(t, nil)
+	if err := unix.Mkfifo(filepath.Join(dir, "lower/etc/passwd"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := inRoot(t, r, sandbox.Process{Args: []string{"id"}, User: "app"})
+	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestRun_workingDir(t *testing.T) {
+	r, dir := image(t, map[string]string{"file": "", "link": "-> real", "real/x": ""})
+	out, err := inRoot(t, r, sandbox.Process{Args: []string{"state"}, Dir: "link/new/dir", User: "1000"})
+	if err != nil || !strings.Contains(out, "dir=/real/new/dir ") {
+		t.Errorf("%s, %v", out, err)
+	}
+	st, err := os.Stat(filepath.Join(dir, "upper/real/new/dir"))
+	if err != nil || st.Mode().Perm() != 0o755 || st.Sys() == nil {
+		t.Errorf("%v, %v", st, err)
+	}
+	_, err = inRoot(t, r, sandbox.Process{Args: []string{"state"}, Dir: "file"})
+	var se *SetupError
+	if !errors.As(err, &se) || !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a file as working directory: %v", err)
+	}
+}
+
+// TestRun_mountsLeaveNoTrace mounts where the image has nothing, or a link that
+// leads nowhere or upwards: the command finds the mounts, the upper directory
+// does not, and the host's files are out of reach.
+func TestRun_mountsLeaveNoTrace(t *testing.T) {
+	r, dir := image(t, map[string]string{
+		"etc/resolv.conf": "-> ../run/systemd/stub.conf",
+		"etc/hosts":       "-> ../../../../../../../../inside",
+		"inside":          "hidden\n",
+	})
+	host := filepath.Join(dir, "host")
+	if err := os.WriteFile(host, []byte("from the host\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"/etc/resolv.conf", "/etc/hosts", "/a/b/c"} {
+		r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: host, Target: target, File: true})
+	}
+	r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: "/no/such/file", Target: "/none", Optional: true})
+	var before unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, "lower"), &before); err != nil {
+		t.Fatal(err)
+	}
+	out, err := inRoot(t, r, sandbox.Process{Args: []string{"cat", "/etc/resolv.conf", "/inside", "/a/b/c"}})
+	if want := strings.Repeat("-rw------- from the host\n", 3); err != nil || out != want {
+		t.Fatalf("%q, %v", out, err)
+	}
+	err = filepath.WalkDir(filepath.Join(dir, "upper"), func(p string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			t.Errorf("left in the upper directory: %s %v", p, d.Type())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range []string{"upper/a", "upper/run", "upper/none"} {
+		if _, err := os.Lstat(filepath.Join(dir, p)); err == nil {
+			t.Errorf("%s is left", p)
+		}
+	}
+	var after unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, "upper"), &after); err != nil {
+		t.Fatal(err)
+	}
+	_ = after
+	if ents, err := os.ReadDir(r.At); err != nil || len(ents) != 0 {
+		t.Errorf("the mount point shows %v, %v", ents, err)
+	}
+}
+
+func TestRun_readOnlyBind(t *testing.T) {
+	r, dir := image(t, nil)
+	shared := filepath.Join(dir, "shared")
+	if err := os.MkdirAll(shared, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: shared, Target: "/mnt", Flags: unix.MS_RDONLY | unix.MS_REC})
+	out, err := inRoot(t, r, sandbox.Process{Args: []string{"write", "/mnt/x", "x"}})
+	wantExit(t, err, sandbox.ExitError{Status: 99})
+	if !strings.Contains(out, "read-only file system") {
+		t.Errorf("output is %q", out)
+	}
+}
+
+func TestRun_refusedStep(t *testing.T) {
+	r, _ := image(t, nil)
+	r.Overlay.Options = "no_such_option"
+	_, err := inRoot(t, r, sandbox.Process{Args: []string{"id"}})
+	var se *SetupError
+	if !errors.As(err, &se) || se.Step != "mount overlay" || !errors.Is(err, unix.EINVAL) {
+		t.Errorf("error is %#v", err)
+	}
+}

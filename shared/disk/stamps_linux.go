@@ -364,6 +364,15 @@ func (w *scanWorker) read(task scanTask) error {
 	}
 	into := task.into
 	into.stamps = make([]uint64, 0, len(w.names))
+	// passed is called for what was there and is not now. What is held now was not
+	// always.
+	passed := func() {
+		p := tree.Path(prefix + old.name())
+		if compare && !(guarded && s.held.covers(p)) {
+			w.gone = append(w.gone, p)
+		}
+		old.next()
+	}
 	for _, e := range w.names {
 		if guarded && s.held.covers(tree.Path(prefix+e.name)) {
 			continue
@@ -377,10 +386,7 @@ func (w *scanWorker) read(task scanTask) error {
 		}
 		stamp := w.stamp()
 		for old.more() && old.name() < e.name {
-			if compare {
-				w.gone = append(w.gone, tree.Path(prefix+old.name()))
-			}
-			old.next()
+			passed()
 		}
 		var was *folder
 		same := false
@@ -400,9 +406,8 @@ func (w *scanWorker) read(task scanTask) error {
 		}
 		w.descend(task, prefix+e.name, was)
 	}
-	for compare && old.more() {
-		w.gone = append(w.gone, tree.Path(prefix+old.name()))
-		old.next()
+	for old.more() {
+		passed()
 	}
 	into.names = string(w.joined)
 	return nil

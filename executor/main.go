@@ -9,5 +9,5 @@ import (
 
 func main() {
 	reaper.Main() // does not return in a process that was started to run one command
-	command.Main(cli.Program())
+	command.Main(cli.Program(nil))
 }

@@ -144,6 +144,9 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("content of %s is corrupt: its digest is %s", e.Want, e.Got)
 }
 
+// ExitCode is that of a source out of reach: what is there is something else.
+func (e *CorruptError) ExitCode() int { return exitUnavailable }
+
 // PlatformError is an image that exists, but not for the platform wanted.
 type PlatformError struct {
 	Want v1.Platform

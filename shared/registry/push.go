@@ -24,6 +24,9 @@ import (
 // bytes: one that ends before is asked for first, and often there already.
 const early = 1 << 20
 
+// questions is how many layers of an image are asked about at the same time.
+const questions = 16
+
 type streamKey struct {
 	repo  string
 	layer v1.Layer
@@ -238,6 +241,7 @@ func (c *Client) pushImage(ctx context.Context, tag name.Reference, img v1.Image
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(questions)
 	for _, l := range layers {
 		g.Go(func() error { return c.pushLayer(gctx, tag.Context(), l) })
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -75,6 +76,7 @@ func Start(t testing.TB, c Config) *Server {
 	}
 	s.Script(c.Script)
 	s.http = httptest.NewUnstartedServer(s)
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break handshakes on purpose
 	if c.TLS {
 		s.http.StartTLS()
 	} else {

@@ -3,16 +3,17 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/progress"
+	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
@@ -34,6 +35,8 @@ type builder struct {
 	progress   *progress.Progress
 	observer   engine.Observer
 	client     *registry.Client
+	bases      *base.Dir
+	work       string // directory of what is under way
 }
 
 // run builds. What is wrong with the input is found before anything is asked of a
@@ -50,6 +53,11 @@ func (b *builder) run(ctx context.Context) (err error) {
 	}
 	ctx, end := b.observe(ctx)
 	defer func() { end(err) }()
+	closeAll, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
 	p, err := b.compile(ctx, file)
 	if err != nil {
 		return err
@@ -109,19 +117,35 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
 	}
 }
 
-// compile makes the plan.
-func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
+// open makes ready what the build works with: a directory of its own, and the
+// registries.
+func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
+	if b.work, err = b.workDir(); err != nil {
+		return nil, err
+	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registry,
-		Keychain:  b.keychain(),
-		Wrap:      func(rt http.RoundTripper) http.RoundTripper { return b.tracing.Transport(rt) },
+		Keychain:  authn.DefaultKeychain,
+		Wrap:      b.tracing.Transport,
 		UserAgent: "kaniko/" + command.Release,
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
 			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
+	pulled := filepath.Join(b.work, "bases")
+	if err = os.Mkdir(pulled, 0o700); err == nil {
+		b.bases, err = base.Open(ctx, pulled, b.client, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.work))
+	}
+	return func() error { return errors.Join(b.bases.Close(), os.RemoveAll(b.work)) }, nil
+}
+
+// compile makes the plan.
+func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
 	p, err := plan.Compile(ctx, file, plan.Options{
-		Bases:         bases{b.client},
+		Bases:         b.bases,
 		BuildArgs:     b.flags.args(b.env.LookupEnv),
 		Target:        b.flags.target,
 		BuildPlatform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
@@ -149,26 +173,22 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	state, err := b.stateDir()
-	if err != nil {
-		return err
-	}
-	spool, err := os.MkdirTemp(state, "build-")
-	if err != nil {
-		return fmt.Errorf("make a directory for the build's own files: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
-	driver, err := b.driver(p, state)
+	driver, err := b.driver(ctx, p)
 	if err != nil {
 		return err
 	}
 	if driver != nil {
 		defer func() { err = errors.Join(err, driver.Close()) }()
 	}
-	_, err = engine.Build(ctx, engine.Config{
-		Plan: p, Context: files, Bases: bases{b.client}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
-		Spool: spool, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
+	img, err := engine.Build(ctx, engine.Config{
+		Plan: p, Context: files, Bases: b.bases, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Spool: b.work, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
+	if err != nil {
+		return err
+	}
+	digest, err := img.Digest()
+	b.env.Log.Info("built " + digest.String())
 	return err
 }
 
@@ -185,12 +205,14 @@ func runs(p *plan.Plan) bool {
 }
 
 // driver is the sandbox driver that the plan needs, nil if it runs nothing.
-func (b *builder) driver(p *plan.Plan, state string) (sandbox.Driver, error) {
+func (b *builder) driver(ctx context.Context, p *plan.Plan) (sandbox.Driver, error) {
 	if !runs(p) {
 		return nil, nil
 	}
 	if b.grant != nil {
-		return isolated.New(*b.grant)
+		return isolated.New(ctx, b.grant)
 	}
-	return b.inPlace(state)
+	return b.inPlace()
 }
+
+func (b *builder) inPlace() (sandbox.Driver, error) { return nil, errors.New("soon") }

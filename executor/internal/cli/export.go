@@ -3,31 +3,35 @@ package cli
 import (
 	"context"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
+	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/shared/engine"
-	"github.com/kaniko-suite/kaniko/shared/plan"
-	"github.com/kaniko-suite/kaniko/shared/registry"
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/kaniko-suite/kaniko/shared/sandbox"
-	"errors"
-	"fmt"
 )
 
-type prov struct{ c *registry.Client; tag name.Tag; no bool }
-
-func (p prov) Layer(ctx context.Context, l v1.Layer) error { if p.no {return nil}; return p.c.PushLayer(ctx, p.tag.Context(), l) }
-func (p prov) Image(ctx context.Context, img v1.Image) error {
-	d, err := img.Digest(); fmt.Println(d, err)
-	if p.no {return nil}
-	return p.c.PushImage(ctx, p.tag, img) }
-
+// exporter is where the image goes. Whether it may go there is asked now, before
+// time is spent on the build.
 func (b *builder) exporter(ctx context.Context) (engine.Exporter, error) {
-	if b.flags.noPush { return prov{no:true}, nil }
-	t, err := b.client.Tag(b.flags.destinations[0])
-	return prov{b.client, t, false}, err
+	c := exporter.Config{
+		NoPush: b.flags.noPush, LayoutPath: b.flags.ociLayout, TarPath: b.flags.tarPath, DigestFile: b.flags.digestFile,
+		Client: b.client, Pushed: b.pushed,
+	}
+	for _, d := range b.flags.destinations {
+		tag, err := b.client.Tag(d)
+		if err != nil {
+			return nil, err
+		}
+		c.Destinations = append(c.Destinations, tag)
+	}
+	if c.TarPath != "" && !c.NoPush {
+		b.env.Log.Info("--tarPath saves the image and pushes nothing")
+	}
+	if err := c.Check(ctx); err != nil {
+		return nil, err
+	}
+	return exporter.New(c), nil
 }
-func (b *builder) keychain() authn.Keychain { return authn.DefaultKeychain }
-func (b *builder) inPlace(string) (sandbox.Driver, error) { return nil, errors.New("in place: soon") }
-func (b bases) Image(ctx context.Context, p *plan.Image) (v1.Image, error) { return b.client.Open(ctx, p.Ref, p.Digest) }
+
+func (b *builder) pushed(r exporter.Result) {
+	if r.Err == nil {
+		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
+	}
+}

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 )
-
-// kanikoDir is where the executor's image has its own files.
-const kanikoDir = "/kaniko"
 
 // The values of --isolation.
 const (
@@ -26,11 +22,11 @@ func (b *builder) enter(ctx context.Context) error {
 	if b.grant != nil || b.flags.isolation == isolationInPlace {
 		return nil
 	}
-	grant, err := isolated.Probe(ctx, b.stateDirs())
+	grant, err := isolated.Probe(ctx, isolated.StateDirs(b.kanikoDir()))
 	var refused *isolated.Refused
 	switch {
 	case errors.As(err, &refused) && b.flags.isolation == isolationAuto:
-		b.env.Log.Debug("namespaces are not to be had here, building in place", "reason", err)
+		b.env.Log.Debug("namespaces are not to be had here, so RUN runs in place", "reason", err)
 		return nil
 	case err != nil:
 		return err
@@ -43,36 +39,34 @@ func (b *builder) enter(ctx context.Context) error {
 	return nil
 }
 
-// stateDirs are the directories where layers may be kept, the best first.
-func (b *builder) stateDirs() []isolated.StateDir {
-	if dir := b.flags.kanikoDir; dir != "" {
-		return []isolated.StateDir{{Path: dir, Make: true, Memory: true}}
+// kanikoDir is the directory that the user gave for the executor's own files;
+// empty if none was.
+func (b *builder) kanikoDir() string {
+	if b.flags.kanikoDir != "" {
+		return b.flags.kanikoDir
 	}
-	dirs := []isolated.StateDir{{Path: kanikoDir}}
-	if cache, err := os.UserCacheDir(); err == nil {
-		dirs = append(dirs, isolated.StateDir{Path: filepath.Join(cache, "kaniko"), Make: true})
-	}
-	return append(dirs, isolated.StateDir{Path: filepath.Join(os.TempDir(), fmt.Sprintf("kaniko-%d", os.Getuid())), Make: true})
+	return b.env.Getenv("KANIKO_DIR")
 }
 
-// stateDir is where this build keeps what it has under way.
-func (b *builder) stateDir() (string, error) {
+// workDir makes the directory that holds what this build has under way.
+func (b *builder) workDir() (string, error) {
+	dirs := isolated.StateDirs(b.kanikoDir())
 	if b.grant != nil {
-		return b.grant.Dir, nil
+		dirs = []isolated.StateDir{{Path: b.grant.Dir}}
 	}
-	var first error
-	for _, d := range b.stateDirs() {
+	var failed error
+	for _, d := range dirs {
 		if d.Make {
 			if err := os.MkdirAll(d.Path, 0o700); err != nil {
-				first = errors.Join(first, err)
+				failed = errors.Join(failed, err)
 				continue
 			}
 		}
-		if info, err := os.Stat(d.Path); err == nil && info.IsDir() {
-			return d.Path, nil
-		} else if err != nil {
-			first = errors.Join(first, err)
+		dir, err := os.MkdirTemp(d.Path, "kaniko-build-")
+		if err == nil {
+			return dir, nil
 		}
+		failed = errors.Join(failed, err)
 	}
-	return "", fmt.Errorf("find a directory for the build's own files: %w", first)
+	return "", fmt.Errorf("make a directory for the build's own files (--kaniko-dir names another place): %w", failed)
 }

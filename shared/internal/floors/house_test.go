@@ -1,10 +1,14 @@
 package floors
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -145,6 +149,38 @@ func TestPackageComments(t *testing.T) {
 			t.Errorf("%s has %d package comments", p.path, len(comments))
 		case !strings.HasPrefix(comments[0], want):
 			t.Errorf("the comment of %s begins %.30q, not %q", p.path, comments[0], want)
+		}
+	}
+}
+
+// Go files are as gofmt writes them.
+func TestFormat(t *testing.T) {
+	w := load(t)
+	tools, err := filepath.Glob(filepath.Join(w.dir, "tools", "*", "*.go"))
+	if err != nil || len(tools) == 0 {
+		t.Fatalf("no Go files in tools: %v", err)
+	}
+	nested, err := filepath.Glob(filepath.Join(w.dir, "tools", "*", "*", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := append(tools, nested...)
+	for _, p := range w.sorted() {
+		for _, f := range p.files {
+			names = append(names, filepath.Join(w.dir, f.name))
+		}
+	}
+	for _, name := range names {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		formatted, err := format.Source(source)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !bytes.Equal(source, formatted) {
+			t.Errorf("%s is not formatted: run make fmt", name)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 
 // Ignore is a .dockerignore: the patterns that leave paths out of the build
 // context. The last pattern that matches a path, or a directory above it,
-// decides. It may be used by several goroutines.
+// decides; a pattern with "!" takes back only what is left out where it matches.
+// It may be used by several goroutines.
 type Ignore struct {
 	patterns []string
 	again    []string // patterns with "!", without it

@@ -476,8 +476,11 @@ func (c *Client) repeat(ctx context.Context, attempt func(again bool) error) err
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // whatever went wrong, it was because of that
+		}
 		failed++
-		if failed >= c.cfg.Retry.Tries || ctx.Err() != nil || !worthwhile(err) {
+		if failed >= c.cfg.Retry.Tries || !worthwhile(err) {
 			return err
 		}
 		var s *statusError

@@ -169,7 +169,11 @@ func (b *blob) fetch(ctx context.Context) error {
 	}
 	got := v1.Hash{Algorithm: b.desc.Digest.Algorithm, Hex: fmt.Sprintf("%x", b.hash.Sum(nil))}
 	if got != b.desc.Digest || b.n != b.desc.Size {
-		return fmt.Errorf("pull layer: %w", &registry.CorruptError{Want: b.desc.Digest, Got: got, WantSize: b.desc.Size, GotSize: b.n})
+		at := b.from.Ref()
+		return &registry.Error{
+			Attempt: "pull layer " + at.Name(), Host: at.RegistryStr(), Repository: at.RepositoryStr(),
+			Err: &registry.CorruptError{Want: b.desc.Digest, Got: got, WantSize: b.desc.Size, GotSize: b.n},
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
 // Image is an image in a registry. Its layers are [remote.MountableLayer]s, each
@@ -201,7 +202,7 @@ func (l *Layer) Uncompressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Uncompress(r)
+	return layer.Decompress(r)
 }
 
 // OpenAt reads the layer as the registry has it from an offset in bytes, and

@@ -42,7 +42,7 @@ func (d *Driver) disposable(ctx context.Context) error {
 	if _, err := os.Lstat(marker); err == nil {
 		return nil
 	}
-	root, err := disk.Open("/", disk.Options{Skip: func(p tree.Path, _ tree.Type) bool { return d.protect.set[p] }})
+	root, err := disk.Open("/", disk.Options{Skip: func(p tree.Path, _ tree.Type) bool { return d.protect.kept.in[p] }})
 	if err != nil {
 		return err
 	}

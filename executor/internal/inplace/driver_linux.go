@@ -154,7 +154,7 @@ func (d *Driver) empty() error {
 	if err := d.protect.refresh(); err != nil {
 		return err
 	}
-	if err := d.trash.take(d.protect); err != nil {
+	if err := d.trash.take(d.protect.kept); err != nil {
 		return err
 	}
 	// What the runtime left is no part of any image: a root without layers is the

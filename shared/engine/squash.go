@@ -111,7 +111,7 @@ func difference(before *tree.Tree, after kept, paths []tree.Path, touched map[tr
 		put := map[tree.Path]bool{}
 		// A link can be made to a file already put, or to one of a lower layer.
 		linkable := func(q tree.Path) bool { return put[q] || !touched[q] }
-		gone := tree.Path("\x00")     // the directory whose deletion covers what follows
+		gone := tree.Path("\x00") // the directory whose deletion covers what follows
 		for _, p := range paths {
 			n, ok := after.Lookup(p)
 			if !ok {

@@ -84,7 +84,7 @@ func children(src tree.FS, dir tree.Path, pattern string) ([]tree.Path, error) {
 		return nil, err
 	}
 	var found []tree.Path
-	for e, err := range list(src, real) {
+	for e, err := range tree.List(src, real) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
@@ -100,19 +100,4 @@ func children(src tree.FS, dir tree.Path, pattern string) ([]tree.Path, error) {
 		}
 	}
 	return found, nil
-}
-
-// list yields what is directly in dir.
-func list(src tree.FS, dir tree.Path) func(func(tree.Entry, error) bool) {
-	return func(yield func(tree.Entry, error) bool) {
-		for e, err := range src.Walk(dir) {
-			if err != nil {
-				yield(e, err)
-				return
-			}
-			if e.Path != dir && e.Path.Parent() == dir && !yield(e, nil) {
-				return
-			}
-		}
-	}
 }

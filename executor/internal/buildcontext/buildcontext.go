@@ -79,10 +79,26 @@ func (l Location) Dockerfile(name string) (Dockerfile, error) {
 // Open is the build context without what is ignored for this Dockerfile: a file
 // beside it with its name and ".dockerignore" goes before the context's own.
 func (l Location) Open(d Dockerfile) (tree.FS, error) {
-	all, err := disk.Open(l.Dir)
+	ignore, err := l.ignore(d)
 	if err != nil {
-		return nil, &Error{Name: l.Dir, Err: err}
+		return nil, err
 	}
+	var options disk.Options
+	if ignore != nil {
+		options.Skip = ignore.Skip
+	}
+	all, err := disk.Open(l.Dir, options)
+	if err != nil {
+		return nil, &Error{Name: l.Dir, Err: reason(err)}
+	}
+	if ignore == nil {
+		return all, nil
+	}
+	return dockerfile.Filter(all, ignore), nil
+}
+
+// ignore reads what is to be left out for d; nil is nothing.
+func (l Location) ignore(d Dockerfile) (*dockerfile.Ignore, error) {
 	for _, path := range []string{d.Path + ".dockerignore", filepath.Join(l.Dir, ".dockerignore")} {
 		text, err := read(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -91,13 +107,9 @@ func (l Location) Open(d Dockerfile) (tree.FS, error) {
 		if err != nil {
 			return nil, &Error{What: "ignore file", Name: path, Err: reason(err)}
 		}
-		ignore, err := dockerfile.ParseIgnore(text)
-		if err != nil {
-			return nil, &Error{What: "ignore file", Name: path, Err: err}
-		}
-		return ignore.Filter(all), nil
+		return dockerfile.ParseIgnore(path, text)
 	}
-	return all, nil
+	return nil, nil
 }
 
 func read(path string) ([]byte, error) {

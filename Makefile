@@ -1,0 +1,34 @@
+# What is behind each target is in tools/; CONTRIBUTING.md says when to use which.
+.DEFAULT_GOAL := build
+programs := executor warmer cachegc inspect
+
+export CGO_ENABLED = 0
+export PATH := $(PATH):/usr/local/go/bin
+
+.PHONY: build test quick fmt demo bench
+
+# The programs, in bin/, by the go command alone.
+build:
+	@for p in $(programs); do go build -trimpath -tags disable_grpc_modules -ldflags '-s -w' -o bin/$$p ./$$p || exit 1; done
+
+# All tests, by Bazel; installs what they need first. TARGETS narrows it.
+test:
+	@tools/setup.sh
+	@tools/test.sh $(TARGETS)
+
+# The same tests by the go command alone, without Bazel's checks of BUILD files.
+quick:
+	go vet work
+	go test work
+
+# Everything that is formatted or generated: Go, BUILD files, the lists of dependencies.
+fmt:
+	@tools/fmt.sh
+
+# Builds an image and looks at it, beginning with nothing.
+demo:
+	@tools/demo.sh
+
+# Measures builds against the other builders that this machine has.
+bench:
+	@tools/bench/run.sh

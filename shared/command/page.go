@@ -1,0 +1,123 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+)
+
+const (
+	around   = 2  // lines of the Dockerfile shown on either side of the failing ones
+	maxLines = 12 // failing lines shown; an instruction may go on for hundreds
+)
+
+// Page is what a user sees of an error, once, at the end.
+type Page struct {
+	Err error
+	// At is the place in the Dockerfile. If it is empty, the outermost error with a
+	// method Location() dockerfile.Location says.
+	At dockerfile.Location
+	// Source is the text of the Dockerfile that At is in; the page has no excerpt
+	// without.
+	Source []byte
+	// Output gives the last lines that the failing command wrote; may be nil.
+	Output func() []string
+	// Trace is the id of the build's trace; empty without tracing.
+	Trace string
+}
+
+// write prints the page. What it prints comes from files and commands of others:
+// control characters are shown, not obeyed.
+func (p Page) write(w io.Writer) {
+	var b strings.Builder
+	at := p.location()
+	if excerpt := excerpt(p.Source, at); excerpt != "" {
+		fmt.Fprintf(&b, "\n%s\n%s", plain(at.String()), excerpt)
+	}
+	if p.Output != nil {
+		if lines := p.Output(); len(lines) > 0 {
+			b.WriteString("\nlast lines of the command:\n")
+			for _, line := range lines {
+				fmt.Fprintf(&b, "  %s\n", plain(line))
+			}
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	for i, line := range strings.Split(strings.TrimRight(p.Err.Error(), "\n"), "\n") {
+		if i == 0 {
+			line = "error: " + line
+		} else {
+			line = "  " + line
+		}
+		fmt.Fprintln(&b, plain(line))
+	}
+	var hinter interface{ Hint() string }
+	if errors.As(p.Err, &hinter) && hinter.Hint() != "" {
+		fmt.Fprintf(&b, "hint: %s\n", plain(hinter.Hint()))
+	}
+	if p.Trace != "" {
+		fmt.Fprintf(&b, "trace: %s\n", plain(p.Trace))
+	}
+	io.WriteString(w, b.String()) //nolint:errcheck // there is nobody left to tell
+}
+
+func (p Page) location() dockerfile.Location {
+	var located interface{ Location() dockerfile.Location }
+	if p.At == (dockerfile.Location{}) && errors.As(p.Err, &located) {
+		return located.Location()
+	}
+	return p.At
+}
+
+// excerpt is the lines at and around a location, those at it marked.
+func excerpt(source []byte, at dockerfile.Location) string {
+	if len(source) == 0 || at.Line < 1 {
+		return ""
+	}
+	lines := strings.Split(strings.TrimRight(string(source), "\n"), "\n")
+	last := max(at.Last, at.Line)
+	if at.Line > len(lines) {
+		return ""
+	}
+	last = min(last, len(lines))
+	from, to := max(at.Line-around, 1), min(last+around, len(lines))
+	width := len(fmt.Sprint(to))
+	var b strings.Builder
+	for n := from; n <= to; n++ {
+		if failing := n - at.Line; failing == maxLines && last-n > 1 {
+			fmt.Fprintf(&b, "> %*s | (%d more lines)\n", width, "", last-n+1)
+			n = last
+			continue
+		}
+		mark := ' '
+		if n >= at.Line && n <= last {
+			mark = '>'
+		}
+		fmt.Fprintf(&b, "%c %*d |", mark, width, n)
+		if line := strings.TrimRight(lines[n-1], "\r"); line != "" {
+			b.WriteString(" " + plain(line))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// plain makes control characters of a line visible, but for tabs.
+func plain(line string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return r
+		case r < 0x20 || r == 0x7f:
+			return '·'
+		case r >= 0x80 && r < 0xa0: // C1 controls, CSI among them
+			return '·'
+		}
+		return r
+	}, line)
+}

@@ -1,0 +1,144 @@
+package dockerfile
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// verdict is what becomes of an option.
+type verdict uint8
+
+const (
+	unknown  verdict = iota // this table does not have it: refused unless the parser refuses it first
+	honoured                // there is code that obeys it
+	refused                 // known, and not obeyed
+)
+
+// option judges one option of an instruction: its name without dashes and its
+// value. It is the only way for an option into a build: whatever it does not
+// call honoured ends the build before anything has run, so that an option which
+// a newer parser accepts cannot go unnoticed.
+func option(instruction, name, value string) verdict {
+	off := strings.EqualFold(value, "false")
+	switch instruction + " " + name {
+	case "FROM platform",
+		"COPY from", "COPY chown", "COPY chmod",
+		"ADD chown", "ADD chmod",
+		"HEALTHCHECK interval", "HEALTHCHECK timeout", "HEALTHCHECK start-period",
+		"HEALTHCHECK start-interval", "HEALTHCHECK retries":
+		return honoured
+	case "COPY link", "COPY parents", "ADD link":
+		if off {
+			return honoured // by doing nothing
+		}
+		return refused
+	case "RUN network":
+		if value == "default" || value == "host" {
+			return honoured
+		}
+		return refused
+	case "RUN security":
+		if value == "sandbox" {
+			return honoured
+		}
+		return refused
+	case "RUN mount", "RUN device",
+		"COPY exclude",
+		"ADD exclude", "ADD checksum", "ADD keep-git-dir", "ADD unpack":
+		return refused
+	}
+	return unknown
+}
+
+// splitOption takes "--name=value" apart; ok is false for the "--" that ends options.
+func splitOption(flag string) (name, value string, ok bool) {
+	if flag == "--" {
+		return "", "", false
+	}
+	name, value, _ = strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+	return name, value, true
+}
+
+// refuse finds the first option that is not honoured. With known set, options
+// that the table does not have are left for the parser to judge.
+func refuse(src Source, flags []string, known bool) error {
+	for _, flag := range flags {
+		name, value, ok := splitOption(flag)
+		if !ok {
+			return nil
+		}
+		v := option(src.Name, name, value)
+		if v == honoured || v == unknown && known {
+			continue
+		}
+		text := "--" + name
+		if src.Name == "RUN" && (name == "network" || name == "security") {
+			text = flag // other values of it are honoured
+		}
+		return &Error{
+			At:     src.At,
+			Err:    &UnsupportedError{Instruction: src.Name, Option: text},
+			Advice: adviceFor(src.Name, name),
+		}
+	}
+	return nil
+}
+
+func adviceFor(instruction, name string) string {
+	switch instruction + " " + name {
+	case "COPY link", "ADD link":
+		return "leave --link out: the files are the same, the layer is then built on the one before it"
+	case "ADD unpack":
+		return "leave --unpack out to have a local archive unpacked, or use COPY to have it copied as it is"
+	case "RUN network":
+		return "leave --network out: a RUN uses the network that the builder has"
+	}
+	return ""
+}
+
+// ErrMode says that a text is no file mode.
+var ErrMode = errors.New("not an octal number between 0 and 07777")
+
+// ParseMode reads the value of --chmod.
+func ParseMode(s string) (tree.Mode, error) {
+	n, err := strconv.ParseUint(s, 8, 16)
+	if err != nil || n > uint64(tree.ModeMask) {
+		if strings.ContainsAny(s, "ugoa+=") && !strings.ContainsAny(s, "0123456789") {
+			return 0, &UnsupportedError{Instruction: "a symbolic mode in", Option: "--chmod=" + s}
+		}
+		return 0, fmt.Errorf("--chmod=%s: %w", s, ErrMode)
+	}
+	return tree.Mode(n), nil
+}
+
+// Remote tells what a source of COPY or ADD is if it is not a local path: "a URL"
+// or "a git repository"; it is empty for local paths.
+func Remote(s string) string {
+	lower := strings.ToLower(s)
+	for _, scheme := range []string{"http://", "https://"} {
+		if rest, ok := strings.CutPrefix(lower, scheme); ok {
+			rest, _, _ = strings.Cut(rest, "#")
+			rest, _, _ = strings.Cut(rest, "?")
+			if strings.HasSuffix(strings.TrimSuffix(rest, "/"), ".git") {
+				return "a git repository"
+			}
+			return "a URL"
+		}
+	}
+	for _, scheme := range []string{"git://", "ssh://"} {
+		if strings.HasPrefix(lower, scheme) {
+			return "a git repository"
+		}
+	}
+	// user@host:path, as ssh has it.
+	user, rest, ok := strings.Cut(s, "@")
+	host, where, ok2 := strings.Cut(rest, ":")
+	if ok && ok2 && user != "" && host != "" && where != "" && !strings.ContainsAny(user+host, "/\\ *?[$") {
+		return "a git repository"
+	}
+	return ""
+}

@@ -1,0 +1,313 @@
+// Bench compares the executor with other builders on the same Dockerfiles, in interleaved runs, and prints medians.
+//
+//	bench [-n 3] [-run REGEXP] [-builders REGEXP] -executor FILE [-markdown FILE]
+//	bench compare [-run REGEXP] [-builders REGEXP] -executor FILE -treediff FILE [-explain FILE]
+//
+// The second form compares what they build instead of what it costs. tools/bench/run.sh makes what it needs and starts it. How things are measured is written in docs/performance.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kaniko-suite/kaniko/tools/bench/builder"
+	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "measure" {
+		if err := builder.Measure(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench measure:", err)
+			os.Exit(70)
+		}
+		return
+	}
+	job := run
+	if len(os.Args) > 1 && os.Args[1] == "compare" {
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+		job = compare
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := job(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	n                  int
+	only, who          *regexp.Regexp
+	executor, markdown string
+	treediff, explain  string
+	dir                string
+	list, keep         bool
+	limit              time.Duration
+}
+
+func flags() (options, error) {
+	var o options
+	var only, who string
+	flag.IntVar(&o.n, "n", 3, "runs of each builder on each workload")
+	flag.StringVar(&only, "run", "", "only workloads whose name matches this `regexp`")
+	flag.StringVar(&who, "builders", "", "only builders whose name matches this `regexp`")
+	flag.StringVar(&o.executor, "executor", "", "the executor `binary` to measure")
+	flag.StringVar(&o.markdown, "markdown", "", "put the table into this `file`, between its bench:begin and bench:end lines")
+	flag.StringVar(&o.treediff, "treediff", "", "compare: the treediff `binary`")
+	flag.StringVar(&o.explain, "explain", "", "compare: `file` of expected differences")
+	flag.StringVar(&o.dir, "dir", os.TempDir(), "`directory` for all state, on the file system to measure on")
+	flag.BoolVar(&o.list, "list", false, "list workloads and builders")
+	flag.BoolVar(&o.keep, "keep", false, "keep the state directory (logs of all builds)")
+	flag.DurationVar(&o.limit, "timeout", 15*time.Minute, "of one build")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if o.n < 1 {
+		return o, errors.New("-n must be at least 1")
+	}
+	var err error
+	if o.only, err = regexp.Compile(only); err != nil {
+		return o, err
+	}
+	o.who, err = regexp.Compile(who)
+	return o, err
+}
+
+func run(ctx context.Context) (err error) {
+	o, err := flags()
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, w := range workloads() {
+			fmt.Printf("%-10s %s\n", w.Name, w.What)
+		}
+		for _, b := range builder.All() {
+			fmt.Printf("%-18s %s\n", b.Name, b.What)
+		}
+		return nil
+	}
+	b, closing, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closing()) }()
+	r := b.report
+	for _, w := range workloads() {
+		if o.only.MatchString(w.Name) {
+			if err := b.prepare(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	b.choose(ctx, o.who)
+	if len(r.workloads) == 0 || len(r.builders) == 0 {
+		return errors.New("nothing to run; see -list")
+	}
+	if err := b.all(ctx, o.n); err != nil {
+		return err
+	}
+	r.machine = machine(ctx, o.dir, b.env.Executor)
+	r.print(os.Stdout)
+	if o.markdown != "" {
+		if err := r.into(o.markdown); err != nil {
+			return err
+		}
+	}
+	if r.failed > 0 {
+		return fmt.Errorf("%d builds failed", r.failed)
+	}
+	return nil
+}
+
+// open makes the state directory and the registry. What it returns second undoes that.
+func open(ctx context.Context, o options) (*bench, func() error, error) {
+	if os.Getuid() != 0 {
+		return nil, nil, errors.New("the builders need root")
+	}
+	fixtures, err := fixture.Dir()
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &builder.Env{}
+	if e.Self, err = os.Executable(); err != nil {
+		return nil, nil, err
+	}
+	if o.executor != "" {
+		if e.Executor, err = filepath.Abs(o.executor); err != nil {
+			return nil, nil, err
+		}
+		if _, err := os.Stat(e.Executor); err != nil {
+			return nil, nil, err
+		}
+	}
+	if e.Dir, err = os.MkdirTemp(o.dir, "kaniko-bench"); err != nil {
+		return nil, nil, err
+	}
+	closing := func() error { return builder.Remove(e.Dir) }
+	if o.keep {
+		fmt.Fprintln(os.Stderr, "state in", e.Dir)
+		closing = func() error { return nil }
+	}
+	reg, err := fixture.StartRegistry(ctx, e.Dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
+	}
+	e.Registry = reg.Addr
+	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir}}
+	return b, func() error { return errors.Join(reg.Close(), closing()) }, nil
+}
+
+// choose takes the builders that match and work here.
+func (b *bench) choose(ctx context.Context, who *regexp.Regexp) {
+	for _, x := range builder.All() {
+		if !who.MatchString(x.Name) {
+			continue
+		}
+		if strings.HasPrefix(x.Name, "executor") && b.env.Executor == "" {
+			fmt.Fprintf(os.Stderr, "leaving out %s: no -executor\n", x.Name)
+			continue
+		}
+		if err := x.Ready(ctx, b.env); err != nil {
+			fmt.Fprintf(os.Stderr, "leaving out %s: %v\n", x.Name, err)
+			continue
+		}
+		b.report.builders = append(b.report.builders, x)
+	}
+}
+
+type bench struct {
+	env      *builder.Env
+	registry *fixture.Registry
+	fixtures string
+	limit    time.Duration
+	report   *report
+	prepared []prepared
+	pushed   map[string]string // fixture tag → reference
+}
+
+type prepared struct {
+	Workload
+	dockerfile, context string
+}
+
+// prepare pushes the workload's bases and writes its Dockerfile.
+func (b *bench) prepare(ctx context.Context, w Workload) error {
+	if b.pushed == nil {
+		b.pushed = map[string]string{}
+	}
+	text := w.Dockerfile
+	for _, tag := range w.Fixtures {
+		if b.pushed[tag] == "" {
+			ref, err := b.registry.Push(ctx, tag)
+			if err != nil {
+				return err
+			}
+			b.pushed[tag] = ref
+		}
+		text = strings.ReplaceAll(text, "@"+tag+"@", b.pushed[tag])
+	}
+	dir := filepath.Join(b.env.Dir, "workload-"+w.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	p := prepared{Workload: w, dockerfile: filepath.Join(dir, "Dockerfile")}
+	if err := os.WriteFile(p.dockerfile, []byte(text), 0o644); err != nil {
+		return err
+	}
+	var err error
+	if p.context, err = w.Context(dir, b.fixtures); err != nil {
+		return err
+	}
+	if _, err := os.Stat(p.context); err != nil {
+		return fmt.Errorf("build context of %s (made by tools/fixtures/build.sh): %w", w.Name, err)
+	}
+	b.prepared = append(b.prepared, p)
+	b.report.workloads = append(b.report.workloads, w)
+	return nil
+}
+
+// all runs every builder on every workload n times. Builders take turns on a workload, and each round another one begins.
+func (b *bench) all(ctx context.Context, n int) error {
+	for round := range n {
+		for _, w := range b.prepared {
+			for i := range b.report.builders {
+				x := b.report.builders[(i+round)%len(b.report.builders)]
+				if err := b.one(ctx, w, x, round); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// one runs one build for its cost. A build that fails is reported and the benchmark goes on; only an interrupt ends it.
+func (b *bench) one(ctx context.Context, w prepared, x builder.Builder, round int) error {
+	s, m, err := b.build(ctx, w, x, fmt.Sprintf("%s-%s-%d", w.Name, x.Slug(), round), false)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%-10s %-18s %v\n", w.Name, x.Name, err)
+		b.report.failed++
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%-10s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  %d layers %s\n",
+		w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), m.Layers, mb(m.Size))
+	b.report.add(w.Name, x.Name, s, m)
+	return nil
+}
+
+// build runs one build into the fresh repository bench/NAME and looks at what arrived there.
+func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, name string, reproducible bool) (builder.Sample, fixture.Manifest, error) {
+	j := builder.Job{
+		Env: b.env, Dockerfile: w.dockerfile, Context: w.context, Reproducible: reproducible,
+		Destination: b.env.Registry + "/bench/" + name + ":1",
+		State:       filepath.Join(b.env.Dir, name),
+	}
+	if err := os.MkdirAll(j.State, 0o755); err != nil {
+		return builder.Sample{}, fixture.Manifest{}, err
+	}
+	log, err := os.Create(filepath.Join(b.env.Dir, name+".log"))
+	if err != nil {
+		return builder.Sample{}, fixture.Manifest{}, err
+	}
+	defer log.Close()
+	j.Log = log
+	syscall.Sync() // what an earlier build left to write back is not this one's
+	limited, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	s, err := x.Build(limited, j)
+	var m fixture.Manifest
+	if err == nil {
+		m, err = b.registry.Stat(ctx, "bench/"+name, "1")
+	}
+	if err != nil {
+		err = fmt.Errorf("failed: %w\n%s", err, tail(log.Name()))
+	}
+	return s, m, errors.Join(err, builder.Remove(j.State))
+}
+
+func tail(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	const most = 2000
+	if len(b) > most {
+		b = b[len(b)-most:]
+	}
+	return "    " + strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "\n    ") + "\n"
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kaniko-suite/kaniko/tools/bench/builder"
+	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
+)
+
+type report struct {
+	n         int
+	dir       string
+	workloads []Workload
+	builders  []builder.Builder
+	cells     map[string]*cell
+	failed    int
+	machine   string
+}
+
+type cell struct {
+	samples []builder.Sample
+	image   fixture.Manifest
+}
+
+func (r *report) add(load, who string, s builder.Sample, m fixture.Manifest) {
+	if r.cells == nil {
+		r.cells = map[string]*cell{}
+	}
+	c := r.cells[load+"\n"+who]
+	if c == nil {
+		c = &cell{}
+		r.cells[load+"\n"+who] = c
+	}
+	c.samples = append(c.samples, s)
+	c.image = m
+}
+
+func (r *report) cell(load, who string) *cell { return r.cells[load+"\n"+who] }
+
+// The builder the others are compared with.
+const reference = "buildah"
+
+// print writes the table in Markdown, which reads well enough on a terminal.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n", r.machine)
+	fmt.Fprintln(w, "| workload | builder | n | wall s (min..max) | CPU s (min..max) | own process MB | largest process MB | wall ratio | CPU ratio | layers | image MB |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, load := range r.workloads {
+		base := r.cell(load.Name, reference)
+		for _, b := range r.builders {
+			c := r.cell(load.Name, b.Name)
+			if c == nil {
+				fmt.Fprintf(w, "| %s | %s | 0 | failed | | | | | | | |\n", load.Name, b.Name)
+				continue
+			}
+			wall, cpu := c.column(func(s builder.Sample) float64 { return s.Wall }), c.column(func(s builder.Sample) float64 { return s.CPU })
+			own, largest := c.column(func(s builder.Sample) float64 { return float64(s.Own) / 1e6 }), c.column(func(s builder.Sample) float64 { return float64(s.Largest) / 1e6 })
+			ratioWall, ratioCPU := "", ""
+			if base != nil && b.Name != reference {
+				ratioWall = ratio(median(wall), median(base.column(func(s builder.Sample) float64 { return s.Wall })))
+				ratioCPU = ratio(median(cpu), median(base.column(func(s builder.Sample) float64 { return s.CPU })))
+			}
+			fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %d | %.1f |\n", load.Name, b.Name, len(c.samples),
+				spread(wall), spread(cpu), median(own), median(largest), ratioWall, ratioCPU, c.image.Layers, float64(c.image.Size)/1e6)
+		}
+	}
+	fmt.Fprintln(w, "\nWorkloads:")
+	for _, load := range r.workloads {
+		fmt.Fprintf(w, "* **%s**: %s.\n", load.Name, load.What)
+	}
+	fmt.Fprintln(w, "\nBuilders:")
+	for _, b := range r.builders {
+		fmt.Fprintf(w, "* **%s**: %s.\n", b.Name, b.What)
+	}
+}
+
+func (c *cell) column(f func(builder.Sample) float64) []float64 {
+	out := make([]float64, len(c.samples))
+	for i, s := range c.samples {
+		out[i] = f(s)
+	}
+	return out
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	if n := len(v); n%2 == 1 {
+		return v[n/2]
+	} else {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+}
+
+func spread(v []float64) string {
+	return fmt.Sprintf("**%.2f** (%.2f..%.2f)", median(v), slices.Min(v), slices.Max(v))
+}
+
+func ratio(a, b float64) string { return fmt.Sprintf("%.2f", a/b) }
+
+func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+const begin, end = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+// into replaces what stands between the two marker lines of a file.
+func (r *report) into(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	head, rest, ok := bytes.Cut(text, []byte(begin+"\n"))
+	_, foot, ok2 := bytes.Cut(rest, []byte(end+"\n"))
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no lines %s and %s", file, begin, end)
+	}
+	var b bytes.Buffer
+	b.Write(head)
+	b.WriteString(begin + "\n")
+	r.print(&b)
+	b.WriteString(end + "\n")
+	b.Write(foot)
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// machine says in one paragraph what was measured on and with.
+func machine(ctx context.Context, dir, executor string) string {
+	out := func(name string, args ...string) string {
+		b, err := exec.CommandContext(ctx, name, args...).Output()
+		if err != nil {
+			return "?"
+		}
+		line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+		return line
+	}
+	field := func(file, key, sep string) string {
+		b, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(b)) {
+			if k, v, ok := strings.Cut(line, sep); ok && strings.TrimSpace(k) == key {
+				return strings.Trim(strings.TrimSpace(v), `"`)
+			}
+		}
+		return "?"
+	}
+	var mem syscall.Sysinfo_t
+	_ = syscall.Sysinfo(&mem)
+	load, _ := os.ReadFile("/proc/loadavg")
+	load5 := "?"
+	if f := strings.Fields(string(load)); len(f) > 1 {
+		load5 = f[1]
+	}
+	parts := []string{
+		fmt.Sprintf("Measured on %s: %d processors (%s)", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), field("/proc/cpuinfo", "model name", ":")),
+		fmt.Sprintf("%.0f GB of memory", float64(mem.Totalram)*float64(mem.Unit)/1e9),
+		field("/etc/os-release", "PRETTY_NAME", "="),
+		"Linux " + out("uname", "-r"),
+		"state on " + out("stat", "-f", "-c", "%T", dir),
+		out("buildah", "--version"),
+		out("podman", "--version"),
+		"load average at the end " + load5,
+	}
+	if executor != "" {
+		parts = append(parts, "executor of commit "+out("git", "describe", "--always", "--dirty"))
+	}
+	return strings.Join(parts, "; ") + "."
+}

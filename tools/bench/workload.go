@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Workload is one Dockerfile with its build context. BASE, GOLANG and BIG in the text become references to fixture images.
+type Workload struct {
+	Name       string
+	What       string
+	Fixtures   []string
+	Dockerfile string
+	// Context returns the build context's directory; it may make one below dir.
+	Context func(dir, fixtures string) (string, error)
+}
+
+func workloads() []Workload {
+	return []Workload{
+		{
+			Name: "copy", What: "COPY only onto a 130 MB base", Fixtures: []string{"debian"},
+			Dockerfile: "FROM @debian@\nCOPY . /app/\nENV MODE=production\nENTRYPOINT [\"/app/start\"]\n",
+			Context:    smallContext,
+		},
+		{
+			Name: "runs", What: "ten small RUN steps on a base of 52,000 files", Fixtures: []string{"big"},
+			Dockerfile: "FROM @big@\n" + tenRuns(),
+			Context:    emptyContext,
+		},
+		{
+			Name: "go", What: "two-stage Go application, dependencies vendored", Fixtures: []string{"golang", "debian"},
+			Dockerfile: "FROM @golang@ AS build\nWORKDIR /src\nCOPY . .\nRUN CGO_ENABLED=0 go build -trimpath -o /crane ./cmd/crane\n" +
+				"FROM @debian@\nCOPY --from=build /crane /usr/local/bin/crane\nENTRYPOINT [\"crane\"]\n",
+			Context: func(_, fixtures string) (string, error) { return filepath.Join(fixtures, "goapp"), nil },
+		},
+		{
+			Name: "files", What: "context of 50,000 small files, then a RUN touching 100", Fixtures: []string{"debian"},
+			Dockerfile: "FROM @debian@\nCOPY . /data/\nRUN for f in /data/0[0-3]/*/file00.txt; do echo touched >>$f; done\n",
+			Context:    func(_, fixtures string) (string, error) { return filepath.Join(fixtures, "files"), nil },
+		},
+		{
+			Name: "gigabyte", What: "one RUN writing 1 GB, half of it random", Fixtures: []string{"debian"},
+			Dockerfile: "FROM @debian@\nRUN head -c 512M /dev/urandom >/random && head -c 512M /dev/zero >/zero\n",
+			Context:    emptyContext,
+		},
+		{
+			Name: "stages", What: "two independent stages that each take time (5 s of waiting, 20 MB written)", Fixtures: []string{"debian"},
+			Dockerfile: "FROM @debian@ AS one\nRUN sleep 5 && head -c 20M /dev/urandom >/one\n" +
+				"FROM @debian@ AS two\nRUN sleep 5 && head -c 20M /dev/urandom >/two\n" +
+				"FROM @debian@\nCOPY --from=one /one /one\nCOPY --from=two /two /two\n",
+			Context: emptyContext,
+		},
+	}
+}
+
+// repeatable is the workload without its randomness and its dates, for comparing what builders make of it.
+func (w Workload) repeatable() Workload {
+	w.Dockerfile = strings.NewReplacer(
+		"head -c 512M /dev/urandom", "while cat /usr/bin/*; do :; done | head -c 512M",
+		"head -c 20M /dev/urandom", "while cat /usr/bin/*; do :; done | head -c 20M",
+		"sleep 5 && ", "", "&& date >", "&& echo date >").Replace(w.Dockerfile)
+	return w
+}
+
+func tenRuns() string {
+	var b strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&b, "RUN mkdir -p /srv/step%d && echo %d >/srv/step%d/a && echo step %d >>/etc/steps && date >/srv/step%d/date\n", i, i, i, i, i)
+	}
+	return b.String()
+}
+
+func emptyContext(dir, _ string) (string, error) {
+	dir = filepath.Join(dir, "empty")
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+func smallContext(dir, _ string) (string, error) {
+	dir = filepath.Join(dir, "small")
+	if err := os.MkdirAll(filepath.Join(dir, "conf"), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "start"), []byte("#!/bin/sh\nexec cat /app/conf/*\n"), 0o755); err != nil {
+		return "", err
+	}
+	for i := range 20 {
+		text := strings.Repeat(fmt.Sprintf("setting.%d = value %d\n", i, i), 40)
+		if err := os.WriteFile(filepath.Join(dir, "conf", fmt.Sprintf("%02d.conf", i)), []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}

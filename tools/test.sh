@@ -1,0 +1,17 @@
+#!/bin/bash
+# Runs `bazel test //...`, or what it is told to, and ends with a line that says how
+# many tests passed, failed and were skipped. BAZEL_FLAGS are handed to Bazel.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+PATH=$PATH:/usr/local/bin:/usr/local/go/bin
+events=$(mktemp) || exit 1
+trap 'rm -f "$events"' EXIT
+[ $# -gt 0 ] || set -- //...
+# shellcheck disable=SC2086 # a list of flags
+bazel test --keep_going --color=no --curses=no --noshow_loading_progress \
+  --build_event_json_file="$events" ${BAZEL_FLAGS:-} "$@" </dev/null
+status=$?
+(cd tools && GOWORK=off go run ./testsum "$events")
+counted=$?
+[ $status -ne 0 ] && exit $status
+exit $counted

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"archive/tar"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// inode is a file system object; the names that are hard links of each other share one.
+type inode struct {
+	kind     byte // tar type flag, normalised: 0 reg, 2 symlink, 3 char, 4 block, 5 dir, 6 fifo
+	mode     int64
+	uid, gid int
+	size     int64
+	link     string // of a symlink
+	dev      [2]int64
+	xattrs   map[string]string
+	digest   string // sha256 of a regular file's bytes
+	mtime    time.Time
+}
+
+type entry struct {
+	*inode
+	layer int // the layer that put this name here
+}
+
+// Tree is a flattened image: what a container started from it would see.
+type Tree struct {
+	entries map[string]entry
+	// Anomalies are things a tar can say and a file system cannot, such as a child of a regular file.
+	Anomalies []string
+}
+
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+)
+
+// Flatten applies the layers of an image in order. File contents are hashed as they stream by and never kept.
+func Flatten(img v1.Image) (*Tree, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	t := &Tree{entries: map[string]entry{}}
+	for i, l := range layers {
+		if err := t.apply(l, i); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i, err)
+		}
+	}
+	t.check()
+	return t, nil
+}
+
+func (t *Tree) apply(l v1.Layer, n int) error {
+	rc, err := l.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	if err := t.applyTar(rc, n); err != nil {
+		return err
+	}
+	// What follows the tar's end must be read too, or the blob's digest is never checked.
+	_, err = io.Copy(io.Discard, rc)
+	return err
+}
+
+func (t *Tree) applyTar(r io.Reader, n int) error {
+	tr := tar.NewReader(r)
+	var dropped []string
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		name := clean(h.Name)
+		dir, base := path.Split(name)
+		dir = strings.TrimSuffix(dir, "/")
+		switch {
+		case base == opaque:
+			dropped = append(dropped, dir+"/")
+			continue
+		case strings.HasPrefix(base, whiteout):
+			dropped = append(dropped, path.Join(dir, strings.TrimPrefix(base, whiteout)))
+			continue
+		}
+		if err := t.put(name, h, tr, n); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	// A whiteout hides what lies below this layer, never what the layer itself brings, wherever in the tar it stands.
+	t.drop(dropped, n)
+	return nil
+}
+
+func (t *Tree) put(name string, h *tar.Header, body io.Reader, n int) error {
+	old, had := t.entries[name]
+	if h.Typeflag == tar.TypeLink {
+		target := clean(h.Linkname)
+		e, ok := t.entries[target]
+		if !ok {
+			return fmt.Errorf("hard link to %s, which is not there", target)
+		}
+		if had && old.kind == tar.TypeDir {
+			t.removeBelow(name, n)
+		}
+		t.entries[name] = entry{e.inode, n}
+		// The target belongs to this layer now: linking to a file of a lower layer copies it up.
+		t.entries[target] = entry{e.inode, n}
+		return nil
+	}
+	ino := &inode{
+		kind: h.Typeflag, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid,
+		dev: [2]int64{h.Devmajor, h.Devminor}, mtime: h.ModTime,
+	}
+	for k, v := range h.PAXRecords {
+		if x, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok {
+			if ino.xattrs == nil {
+				ino.xattrs = map[string]string{}
+			}
+			ino.xattrs[x] = v
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, '\x00', tar.TypeGNUSparse:
+		ino.kind, ino.dev = tar.TypeReg, [2]int64{}
+		sum := sha256.New()
+		size, err := io.Copy(sum, body)
+		if err != nil {
+			return err
+		}
+		ino.size, ino.digest = size, hex.EncodeToString(sum.Sum(nil))
+	case tar.TypeSymlink:
+		ino.link, ino.dev = h.Linkname, [2]int64{}
+		ino.mode = 0 // a link's mode means nothing on Linux, and tar writers disagree about it
+	case tar.TypeChar, tar.TypeBlock:
+	case tar.TypeDir, tar.TypeFifo:
+		ino.dev = [2]int64{}
+	default:
+		return fmt.Errorf("tar entry of unknown type %q", h.Typeflag)
+	}
+	if had && old.kind == tar.TypeDir && ino.kind != tar.TypeDir {
+		t.removeBelow(name, n)
+	}
+	t.entries[name] = entry{ino, n}
+	return nil
+}
+
+// removeBelow removes everything under dir that lower layers put there.
+func (t *Tree) removeBelow(dir string, n int) {
+	prefix := dir + "/"
+	if dir == "" {
+		prefix = ""
+	}
+	for p, e := range t.entries {
+		if e.layer < n && p != "" && strings.HasPrefix(p, prefix) {
+			delete(t.entries, p)
+		}
+	}
+}
+
+// drop applies a layer's whiteouts in one pass over the tree. A path with a trailing slash is an opaque directory.
+func (t *Tree) drop(paths []string, n int) {
+	if len(paths) == 0 {
+		return
+	}
+	gone := map[string]bool{}
+	for _, p := range paths {
+		gone[p] = true
+	}
+	for p, e := range t.entries {
+		if e.layer >= n {
+			continue
+		}
+		if gone[p] || (p != "" && gone["/"]) {
+			delete(t.entries, p)
+			continue
+		}
+		for d := path.Dir(p); d != "." && d != "/"; d = path.Dir(d) {
+			if gone[d] || gone[d+"/"] {
+				delete(t.entries, p)
+				break
+			}
+		}
+	}
+}
+
+// check looks for names no file system could hold.
+func (t *Tree) check() {
+	for p := range t.entries {
+		if p == "" {
+			continue
+		}
+		d := path.Dir(p)
+		if d == "." {
+			continue
+		}
+		switch parent, ok := t.entries[d]; {
+		case !ok:
+			t.Anomalies = append(t.Anomalies, fmt.Sprintf("/%s: its directory is not in the image", p))
+		case parent.kind != tar.TypeDir:
+			t.Anomalies = append(t.Anomalies, fmt.Sprintf("/%s: its parent is a %s", p, kindName(parent.kind)))
+		}
+	}
+	sort.Strings(t.Anomalies)
+}
+
+// groups names each hard-link group of two or more by its first path.
+func (t *Tree) groups() map[string]string {
+	first := map[*inode]string{}
+	count := map[*inode]int{}
+	for p, e := range t.entries {
+		if e.kind == tar.TypeDir {
+			continue
+		}
+		count[e.inode]++
+		if f, ok := first[e.inode]; !ok || p < f {
+			first[e.inode] = p
+		}
+	}
+	out := map[string]string{}
+	for p, e := range t.entries {
+		if count[e.inode] > 1 {
+			out[p] = fmt.Sprintf("%d names, first /%s", count[e.inode], first[e.inode])
+		}
+	}
+	return out
+}
+
+// paths returns all paths in order.
+func (t *Tree) paths() []string {
+	out := make([]string, 0, len(t.entries))
+	for p := range t.entries {
+		out = append(out, p)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func clean(name string) string {
+	return strings.TrimPrefix(path.Clean("/"+name), "/")
+}
+
+func kindName(k byte) string {
+	switch k {
+	case tar.TypeReg:
+		return "file"
+	case tar.TypeSymlink:
+		return "symlink"
+	case tar.TypeChar:
+		return "char"
+	case tar.TypeBlock:
+		return "block"
+	case tar.TypeDir:
+		return "dir"
+	case tar.TypeFifo:
+		return "fifo"
+	}
+	return fmt.Sprintf("type %q", k)
+}

@@ -50,11 +50,6 @@ build_tools() {
 	(cd "$top/tools/treediff" && CGO_ENABLED=0 GOWORK=off go build -trimpath -o "$work/treediff" .)
 }
 
-build_executor() {
-	cd "$top/executor"
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$work/executor" .
-}
-
 # assemble unpacks a shell, the core utilities and what they depend on into a tar. No package's scripts run, so no root is needed; everything in it
 # belongs to root.
 assemble() {
@@ -126,7 +121,7 @@ step "build the demo's tools" build_tools
 if [ -n "${EXECUTOR-}" ]; then
 	executor=$(realpath "$EXECUTOR")
 else
-	step "build executor" build_executor
+	step "build executor" build_executor "$top" "$work/executor"
 	executor=$work/executor
 fi
 step "start a registry" start_registry

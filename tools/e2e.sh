@@ -16,7 +16,7 @@ if [ -n "${EXECUTOR-}" ]; then
 	EXECUTOR=$(realpath "$EXECUTOR")
 else
 	EXECUTOR=$bin/executor
-	(cd "$top/executor" && go build -trimpath -ldflags '-s -w' -o "$EXECUTOR" .)
+	build_executor "$top" "$EXECUTOR"
 fi
 export EXECUTOR
 cd "$top/tools/bench"

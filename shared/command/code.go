@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"syscall"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
@@ -46,6 +47,11 @@ func CodeOf(err error) Code {
 	var exit *sandbox.ExitError
 	if errors.As(err, &exit) && exit.Status > 0 && exit.Status < 256 {
 		return Code(exit.Status)
+	}
+	var fault *dockerfile.Error
+	var unsupported *dockerfile.UnsupportedError
+	if errors.As(err, &fault) || errors.As(err, &unsupported) {
+		return BadData
 	}
 	for _, errno := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
 		if errors.Is(err, errno) {

@@ -69,6 +69,9 @@ func TestCodeOf(t *testing.T) {
 		"RUN killed":            {&sandbox.ExitError{Status: 137, Signal: 9}, 137},
 		"a helper's status":     {fmt.Errorf("helper: %w", helper), Internal},
 		"own code over helper":  {wrapCoded{77, helper}, NoPermission},
+		"Dockerfile":            {fmt.Errorf("x: %w", &dockerfile.Error{Err: errors.New("y")}), BadData},
+		"unsupported":           {&dockerfile.UnsupportedError{Instruction: "COPY", Option: "--link"}, BadData},
+		"RUN in a Dockerfile":   {buildError{&sandbox.ExitError{Status: 4}}, 4},
 		"disk full":             {&fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, DiskFull},
 		"quota":                 {fmt.Errorf("x: %w", syscall.EDQUOT), DiskFull},
 		"no such file":          {missing, NoInput},
@@ -252,6 +255,28 @@ trace: 4bf92f3577b34da6a3ce929d0e0e4736
 	}
 }
 
+func TestPage_faultInDockerfile(t *testing.T) {
+	p := program(func(_ context.Context, env *Env) error {
+		env.Page.Source = []byte("FROM scratch\nCPOY a b\n")
+		return &dockerfile.Error{
+			At:  dockerfile.Location{File: "Dockerfile", Line: 2, Last: 2},
+			Err: errors.New("unknown instruction: CPOY"), Advice: "did you mean COPY?",
+		}
+	})
+	code, _, stderr := start(t.Context(), p, "work")
+	want := `
+Dockerfile:2
+  1 | FROM scratch
+> 2 | CPOY a b
+
+error: Dockerfile:2: unknown instruction: CPOY
+hint: did you mean COPY?
+`
+	if code != BadData || stderr != want {
+		t.Errorf("status %d, page:\n%s\nwant:\n%s", code, stderr, want)
+	}
+}
+
 func TestExcerpt(t *testing.T) {
 	var long strings.Builder
 	for n := 1; n <= 40; n++ {
@@ -285,6 +310,24 @@ func TestExcerpt(t *testing.T) {
 				t.Log("\n" + got)
 			}
 		})
+	}
+}
+
+func TestLogTo(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var elsewhere strings.Builder
+		p := program(func(_ context.Context, env *Env) error {
+			log := env.Log.With("a", 1)
+			env.LogTo(&elsewhere)
+			log.Info("over there")
+			env.LogTo(env.Stderr)
+			log.Info("here")
+			return nil
+		})
+		_, _, stderr := start(t.Context(), p, "work", "--log-format", format)
+		if there := elsewhere.String(); !strings.Contains(there, "over there") || strings.Contains(stderr, "over there") || !strings.Contains(stderr, "here") {
+			t.Errorf("%s: elsewhere %q, here %q", format, there, stderr)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // The levels that slog has no name for.
@@ -83,7 +81,7 @@ func newHandler(w io.Writer) *handler {
 
 // configure makes the log as the flags say. It is called before the program logs
 // from more than one goroutine.
-func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) error {
+func (h *handler) configure(f logFlags, lookup func(string) (string, bool), terminal bool) error {
 	level, err := parseLevel(f.verbosity)
 	if err != nil {
 		return err
@@ -94,10 +92,9 @@ func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) erro
 	case "text":
 	case "color":
 		_, refused := lookup("NO_COLOR")
-		file, isFile := o.w.(*os.File)
-		o.colors = !refused && isFile && term.IsTerminal(int(file.Fd()))
+		o.colors = !refused && terminal
 	case "json":
-		o.json = slog.NewJSONHandler(o.w, &slog.HandlerOptions{
+		o.json = slog.NewJSONHandler(o, &slog.HandlerOptions{
 			Level: level,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 				if l, ok := a.Value.Any().(slog.Level); ok && len(groups) == 0 && a.Key == slog.LevelKey {
@@ -110,6 +107,20 @@ func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) erro
 		return fmt.Errorf("--log-format: unknown format %q", f.format)
 	}
 	return nil
+}
+
+// redirect makes the log go elsewhere.
+func (h *handler) redirect(w io.Writer) {
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	h.out.w = w
+}
+
+// Write writes what is one line of the log, or several.
+func (o *output) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(line)
 }
 
 func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.out.level }
@@ -155,9 +166,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	b.WriteByte('\n')
-	h.out.mu.Lock()
-	defer h.out.mu.Unlock()
-	_, err := io.WriteString(h.out.w, b.String())
+	_, err := io.WriteString(h.out, b.String())
 	return err
 }
 

@@ -17,8 +17,8 @@ const (
 // Page is what a user sees of an error, once, at the end.
 type Page struct {
 	Err error
-	// At is the place in the Dockerfile. If it is empty, the outermost error with a
-	// method Location() dockerfile.Location says.
+	// At is the place in the Dockerfile. If it is empty, the outermost error says that
+	// is a *dockerfile.Error or has a method Location() dockerfile.Location.
 	At dockerfile.Location
 	// Source is the text of the Dockerfile that At is in; the page has no excerpt
 	// without.
@@ -67,9 +67,16 @@ func (p Page) write(w io.Writer) {
 }
 
 func (p Page) location() dockerfile.Location {
+	if p.At != (dockerfile.Location{}) {
+		return p.At
+	}
 	var located interface{ Location() dockerfile.Location }
-	if p.At == (dockerfile.Location{}) && errors.As(p.Err, &located) {
+	if errors.As(p.Err, &located) {
 		return located.Location()
+	}
+	var fault *dockerfile.Error
+	if errors.As(p.Err, &fault) {
+		return fault.At
 	}
 	return p.At
 }

@@ -58,6 +58,9 @@ func process(lex *shell.Lex, word string, vars Lookup) (shell.ProcessWordResult,
 		for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
 			err = inner
 		}
+		if strings.ContainsRune(err.Error(), utf8.RuneError) {
+			err = errMissingBrace // the lexer prints its end-of-text mark as the modifier
+		}
 		return shell.ProcessWordResult{}, fmt.Errorf("expand %q: %w", word, err)
 	}
 	return r, nil
@@ -75,5 +78,7 @@ func (getter) Keys() []string { return nil }
 
 // ErrNotText says that something is no text: its bytes are not UTF-8, or one is NUL.
 var ErrNotText = errors.New("not UTF-8 text")
+
+var errMissingBrace = errors.New("syntax error: missing '}'")
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

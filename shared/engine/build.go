@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
@@ -25,41 +24,38 @@ type build struct {
 	target  *stage
 	working *semaphore.Weighted // stages at work
 	images  images
+	cancel  context.CancelCauseFunc // ends the build with its first failure
 
-	exports *errgroup.Group
+	exports sync.WaitGroup
 	pushing *semaphore.Weighted
 }
 
 // Build runs the plan and returns the image it exported. Whatever fails, what
-// the build holds is freed and no manifest was exported.
+// the build holds is freed and no manifest was exported. The first failure ends
+// all that goes on, and is what is returned.
 func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	b, ctx := newBuild(ctx, c)
+	b := newBuild(c, cancel)
 	defer func() { err = errors.Join(err, b.close()) }()
 
-	run := b.parallel
 	if b.Sandboxes != nil && b.Sandboxes.Limit() == 1 {
-		run = b.sequential
+		b.sequential(ctx)
+	} else {
+		b.parallel(ctx)
 	}
-	runErr := run(ctx)
-	if runErr != nil {
-		cancel(runErr) // ends the uploads, which would wait for more
+	b.exports.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
 	}
-	if pushErr := b.exports.Wait(); runErr == nil || errors.Is(runErr, context.Canceled) && pushErr != nil {
-		runErr = pushErr
-	}
-	if runErr != nil {
-		return nil, runErr
-	}
-	img, err := b.assemble(ctx, b.target)
+	img, err := b.assemble(b.target)
 	if err != nil {
 		return nil, err
 	}
 	return img, b.Exporter.Image(ctx, img)
 }
 
-func newBuild(ctx context.Context, c Config) (*build, context.Context) {
+func newBuild(c Config, cancel context.CancelCauseFunc) *build {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
@@ -71,12 +67,12 @@ func newBuild(ctx context.Context, c Config) (*build, context.Context) {
 	}
 	b := &build{
 		Config:  c,
+		cancel:  cancel,
 		stages:  map[*plan.Stage]*stage{},
 		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
 		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
-		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*image{}},
+		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*baseImage{}},
 	}
-	b.exports, ctx = errgroup.WithContext(ctx)
 	for _, s := range c.Plan.Stages {
 		st := newStage(b, s)
 		b.stages[s] = st
@@ -84,7 +80,7 @@ func newBuild(ctx context.Context, c Config) (*build, context.Context) {
 	}
 	b.target = b.stages[c.Plan.Target]
 	b.connect()
-	return b, ctx
+	return b
 }
 
 // connect counts who will read from which stage, and marks the stages whose
@@ -102,24 +98,26 @@ func (b *build) connect() {
 }
 
 // parallel runs every stage as soon as what it needs is there.
-func (b *build) parallel(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (b *build) parallel(ctx context.Context) {
+	var running sync.WaitGroup
 	for _, s := range b.order {
-		group.Go(func() error {
-			if err := b.working.Acquire(ctx, 1); err != nil {
-				return err
+		running.Go(func() {
+			if b.working.Acquire(ctx, 1) != nil {
+				return
 			}
 			defer b.working.Release(1)
-			return s.run(ctx)
+			if err := s.run(ctx); err != nil {
+				b.cancel(err)
+			}
 		})
 	}
-	return group.Wait()
+	running.Wait()
 }
 
 // sequential runs stages where only one root exists. Stages that need none go
 // first, while what they copy from is still there; what later stages will copy
 // from a root is put aside before the next stage takes the root over.
-func (b *build) sequential(ctx context.Context) error {
+func (b *build) sequential(ctx context.Context) {
 	left := append([]*stage(nil), b.order...)
 	var open *stage
 	for len(left) > 0 {
@@ -127,19 +125,20 @@ func (b *build) sequential(ctx context.Context) error {
 		s := left[i]
 		left = append(left[:i], left[i+1:]...)
 		if s.needsSandbox() && open != nil {
-			if err := open.park(ctx, left, s); err != nil {
-				return err
+			if err := open.park(append(left, s)); err != nil {
+				b.cancel(err)
+				return
 			}
 			open = nil
 		}
 		if err := s.run(ctx); err != nil {
-			return err
+			b.cancel(err)
+			return
 		}
 		if s.needsSandbox() {
 			open = s
 		}
 	}
-	return nil
 }
 
 // next picks, of the stages whose dependencies are done, one that needs no
@@ -162,15 +161,17 @@ func next(left []*stage) int {
 
 // export hands a layer of the target out while the build goes on.
 func (b *build) export(ctx context.Context, l v1.Layer) {
-	b.exports.Go(func() error {
-		if err := b.pushing.Acquire(ctx, 1); err != nil {
-			return context.Cause(ctx)
+	b.exports.Go(func() {
+		if b.pushing.Acquire(ctx, 1) != nil {
+			return
 		}
 		defer b.pushing.Release(1)
 		if blob, ok := l.(*layer.Blob); ok {
 			blob.WaitFor(streamAfter)
 		}
-		return b.Exporter.Layer(ctx, l)
+		if err := b.Exporter.Layer(ctx, l); err != nil {
+			b.cancel(err)
+		}
 	})
 }
 
@@ -191,32 +192,34 @@ func (b *build) close() error {
 type images struct {
 	bases    Bases
 	mu       sync.Mutex
-	byDigest map[v1.Hash]*image
+	byDigest map[v1.Hash]*baseImage
 }
 
-type image struct {
+type baseImage struct {
 	opened  sync.Once
+	openErr error
 	img     v1.Image
 	layers  []v1.Layer
-	indexed sync.Once
-	index   *layered
-	err     error
+
+	indexed  sync.Once
+	indexErr error
+	index    *layered
 }
 
-func (i *images) get(ctx context.Context, p *plan.Image) (*image, error) {
+func (i *images) get(ctx context.Context, p *plan.Image) (*baseImage, error) {
 	i.mu.Lock()
 	img := i.byDigest[p.Digest]
 	if img == nil {
-		img = &image{}
+		img = &baseImage{}
 		i.byDigest[p.Digest] = img
 	}
 	i.mu.Unlock()
 	img.opened.Do(func() {
-		if img.img, img.err = i.bases.Image(ctx, p); img.err == nil {
-			img.layers, img.err = img.img.Layers()
+		if img.img, img.openErr = i.bases.Image(ctx, p); img.openErr == nil {
+			img.layers, img.openErr = img.img.Layers()
 		}
 	})
-	return img, img.err
+	return img, img.openErr
 }
 
 // files is the image's file system, without its contents.
@@ -225,6 +228,6 @@ func (i *images) files(ctx context.Context, p *plan.Image) (*layered, error) {
 	if err != nil {
 		return nil, err
 	}
-	img.indexed.Do(func() { img.index, img.err = index(ctx, img.layers) })
-	return img.index, img.err
+	img.indexed.Do(func() { img.index, img.indexErr = index(ctx, img.layers) })
+	return img.index, img.indexErr
 }

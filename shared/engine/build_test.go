@@ -189,16 +189,16 @@ func TestBuild(t *testing.T) {
 	for _, c := range []c{
 		{"copy only", func() *plan.Plan {
 			return stages(stage(0, plan.Base{Image: debian}, copyStep(nil, "/lib/", "app")))
-		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= usr/lib/app=application usr/lib/x=X", 3},
+		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib usr/lib/app=application usr/lib/x=X", 3},
 		{"metadata only", func() *plan.Plan {
 			return stages(stage(0, plan.Base{Image: debian}, &plan.Step{Op: plan.Meta{}}))
-		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= usr/lib/x=X", 2},
+		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib usr/lib/x=X", 2},
 		{"scratch", func() *plan.Plan {
 			return stages(stage(0, plan.Base{}, copyStep(nil, "/", "app")))
 		}, "app=application", 1},
 		{"run sees copy and base", func() *plan.Plan {
 			return stages(stage(0, plan.Base{Image: debian}, copyStep(nil, "/a", "app"), run("cat", "a"), run("cat", "usr/lib/x"), run("write", "b", "B"), run("rm", "bin")))
-		}, "a=application b=B etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= usr/lib/x=X", 5},
+		}, "a=application b=B etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib usr/lib/x=X", 5},
 		{"run that changes nothing leaves no layer", func() *plan.Plan {
 			return stages(stage(0, plan.Base{}, run("write", "a", "1"), run("cat", "a"), run("write", "a", "1")))
 		}, "a=1", 1},
@@ -209,13 +209,13 @@ func TestBuild(t *testing.T) {
 		{"copy from a stage into one that runs", func() *plan.Plan {
 			build := stage(0, plan.Base{Image: debian}, run("write", "out", "made"))
 			return stages(build, stage(1, plan.Base{Image: debian}, run("write", "x", "X"), copyStep(&plan.Source{Stage: build}, "/o", "out"), run("cat", "o")))
-		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= o=made usr/lib/x=X x=X", 4},
+		}, "bin/sh=shell etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib o=made usr/lib/x=X x=X", 4},
 		{"copy from an image", func() *plan.Plan {
 			return stages(stage(0, plan.Base{}, copyStep(&plan.Source{Image: debian}, "/d/", "lib", "h2", "etc")))
 		}, "d/h2=linked d/passwd=user:x:3:4::/:\n d/x=X", 1},
 		{"copy of a directory with links from an image", func() *plan.Plan {
 			return stages(stage(0, plan.Base{}, copyStep(&plan.Source{Image: debian}, "/all", "/")))
-		}, "all/bin/sh=shell all/etc/passwd=user:x:3:4::/:\n all/h1=linked all/h2==all/h1 all/lib= all/usr/lib/x=X", 1},
+		}, "all/bin/sh=shell all/etc/passwd=user:x:3:4::/:\n all/h1=linked all/h2==all/h1 all/lib=usr/lib all/usr/lib/x=X", 1},
 		{"copy from a stage without a command", func() *plan.Plan {
 			a := stage(0, plan.Base{Image: debian}, copyStep(nil, "/new/app", "app"))
 			return stages(a, stage(1, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/", "new", "bin/sh")))
@@ -223,11 +223,11 @@ func TestBuild(t *testing.T) {
 		{"from a stage that ran", func() *plan.Plan {
 			a := stage(0, plan.Base{Image: debian}, run("write", "a", "A"), run("rm", "bin"))
 			return stages(a, stage(1, plan.Base{Stage: a}, run("cat", "a"), copyStep(nil, "/lib/", "app")))
-		}, "a=A etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= usr/lib/app=application usr/lib/x=X", 5},
+		}, "a=A etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib usr/lib/app=application usr/lib/x=X", 5},
 		{"from a stage that ran, without running", func() *plan.Plan {
 			a := stage(0, plan.Base{Image: debian}, run("write", "a", "A"), run("rm", "bin"))
 			return stages(a, stage(1, plan.Base{Stage: a}, copyStep(nil, "/lib/", "app")))
-		}, "a=A etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib= usr/lib/app=application usr/lib/x=X", 5},
+		}, "a=A etc/passwd=user:x:3:4::/:\n h1=linked h2==h1 lib=usr/lib usr/lib/app=application usr/lib/x=X", 5},
 		{"one stage read by three", func() *plan.Plan {
 			a := stage(0, plan.Base{}, run("write", "a", "A"), run("write", "b", "B"))
 			b := stage(1, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/from-a", "a"), run("write", "c", "C"))

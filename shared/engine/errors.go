@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -19,3 +20,6 @@ func (e *StepError) Error() string {
 }
 
 func (e *StepError) Unwrap() error { return e.Err }
+
+// Location is where the step is in the Dockerfile.
+func (e *StepError) Location() dockerfile.Location { return e.Step.At }

@@ -92,11 +92,11 @@ func (s *stage) needsSandbox() bool {
 
 // run builds the stage.
 func (s *stage) run(ctx context.Context) (err error) {
-	defer close(s.done)
 	ctx, end := s.build.Observer.Stage(ctx, s.plan)
 	defer func() {
 		s.err = err
 		end(err)
+		close(s.done)
 	}()
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("%s: FROM: %w", s.plan.At, err)
@@ -217,7 +217,7 @@ func layersOf(keys []keyed) []v1.Layer {
 func (s *stage) await(ctx context.Context, other *stage) error {
 	select {
 	case <-other.done:
-		return other.failed()
+		return other.err
 	default:
 	}
 	s.build.working.Release(1)
@@ -231,15 +231,7 @@ func (s *stage) await(ctx context.Context, other *stage) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return other.failed()
-}
-
-// failed ends a stage that waited in vain; the error itself is the other's.
-func (s *stage) failed() error {
-	if s.err != nil {
-		return context.Canceled
-	}
-	return nil
+	return other.err
 }
 
 // files is what the stage shows to steps of its own.
@@ -254,7 +246,7 @@ func (s *stage) files() tree.FS {
 func (s *stage) source(ctx context.Context, patterns []string) (tree.FS, func(), error) {
 	switch {
 	case s.kept != nil:
-		return *s.kept, func() {}, nil
+		return s.kept, func() {}, nil
 	case s.box != nil:
 		return s.box, func() {}, nil
 	}
@@ -274,16 +266,11 @@ func (l *layered) source(ctx context.Context, patterns []string, dir string) (tr
 	return k, func() { k.store.close() }, nil
 }
 
-// park gives the root up: what the stages that are left will copy from it is
-// kept, except that taker starts from the root itself if that is its base.
-func (s *stage) park(ctx context.Context, left []*stage, taker *stage) error {
-	if s.box == nil {
-		return nil
-	}
-	k, err := s.keep(append([]*stage{taker}, left...))
-	if err == nil {
-		s.kept = k
-	}
+// park gives the root up. What the stages that are left will copy from it is put
+// aside before.
+func (s *stage) park(left []*stage) error {
+	k, err := s.keep(left)
+	s.kept = k
 	return errors.Join(err, s.closeBox())
 }
 

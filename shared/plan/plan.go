@@ -1,9 +1,15 @@
 // Package plan turns a Dockerfile and the configs of its base images into what
 // has to be done: stages of steps, each with the image config it leaves behind.
 // It is pure: nothing has run and no layer was fetched when a Plan is made.
+//
+// It owns what an instruction means for an image's config and for the steps of a
+// stage. How a step is done is the engine's; what a Dockerfile looks like is
+// package dockerfile's.
 package plan
 
 import (
+	"time"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -26,7 +32,10 @@ type Stage struct {
 	Steps    []*Step
 	Platform v1.Platform
 	Config   v1.ConfigFile // what the stage's image says of itself; rootfs and history are the base's
-	At       dockerfile.Location
+	// StartInterval is HEALTHCHECK's, which has no place in a v1.Config; 0 if
+	// the Dockerfile says nothing of it.
+	StartInterval time.Duration
+	At            dockerfile.Location
 }
 
 // Base is what FROM names: at most one field is set; none means scratch.
@@ -60,11 +69,14 @@ type Op interface{ op() }
 
 // Run runs a command.
 type Run struct {
-	Args  []string
-	Env   []string // whole environment of the command: image's ENV and the arguments in scope
-	Dir   string   // absolute
-	User  string
-	Files []sandbox.File
+	Args []string
+	Env  []string // whole environment of the command: image's ENV and the arguments in scope
+	// Unkeyed names the variables of Env on which the result does not depend: the
+	// predefined proxy arguments. They belong in no key and in no history.
+	Unkeyed []string
+	Dir     string // absolute
+	User    string
+	Files   []sandbox.File
 }
 
 // Copy puts files into the image: COPY and ADD.

@@ -16,7 +16,7 @@ args=()
 if [ -n "${EXECUTOR-}" ]; then
 	args=(-executor "$EXECUTOR")
 elif [ -e "$top/executor/main.go" ]; then
-	(cd "$top/executor" && go build -trimpath -ldflags '-s -w' -o "$bin/executor" .)
+	build_executor "$top" "$bin/executor"
 	args=(-executor "$bin/executor")
 fi
 cd "$top"

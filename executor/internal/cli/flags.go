@@ -84,6 +84,11 @@ func (f *flags) check() error {
 	default:
 		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
 	}
+	switch f.isolation {
+	case isolationAuto, isolationInPlace, isolationNamespaces:
+	default:
+		return fmt.Errorf("--isolation is %q: it must be auto, in-place or namespaces", f.isolation)
+	}
 	for _, arg := range f.buildArgs {
 		if name, _, _ := strings.Cut(arg, "="); name == "" {
 			return fmt.Errorf("--build-arg %q has no name", arg)

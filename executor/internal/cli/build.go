@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/progress"
+	"github.com/kaniko-suite/kaniko/shared/base"
+	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/trace"
+)
+
+// builder is one invocation of the executor.
+type builder struct {
+	flags flags
+	env   *command.Env
+	grant *isolated.Grant
+
+	context    buildcontext.Location
+	dockerfile buildcontext.Dockerfile
+	tracing    *trace.Provider
+	progress   *progress.Progress
+	observer   engine.Observer
+	client     *registry.Client
+	bases      *base.Dir
+	work       string // directory of what is under way
+}
+
+// run builds. What is wrong with the input is found before anything is asked of a
+// registry, and what is wrong with the plan before anything runs.
+func (b *builder) run(ctx context.Context) (err error) {
+	file, err := b.read()
+	if err != nil {
+		return err
+	}
+	if mayRun(file) {
+		if err := b.enter(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, end := b.observe(ctx)
+	defer func() { end(err) }()
+	closeAll, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
+	p, err := b.compile(ctx, file)
+	if err != nil {
+		return err
+	}
+	return b.build(ctx, p)
+}
+
+// read finds and parses the Dockerfile.
+func (b *builder) read() (*dockerfile.File, error) {
+	var err error
+	if b.context, err = buildcontext.Locate(b.flags.context); err != nil {
+		return nil, err
+	}
+	text, err := b.context.Dockerfile(b.flags.dockerfile)
+	if err != nil {
+		return nil, err
+	}
+	b.dockerfile = text
+	b.env.Page.Source = text.Text
+	return dockerfile.Parse(text.Name, text.Text)
+}
+
+// mayRun reports whether a build of the file may come to run a command: a RUN
+// stands in it, or a base's triggers may hold one.
+func mayRun(f *dockerfile.File) bool {
+	for _, s := range f.Stages {
+		for _, i := range s.Instructions {
+			if _, ok := i.(*dockerfile.Run); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// observe opens what looks at the build.
+func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
+	tracing, err := trace.Open(ctx, trace.Options{
+		Service: "kaniko-executor", Version: command.Release, LookupEnv: b.env.LookupEnv,
+		Warn: func(err error) { b.env.Log.Warn(err.Error()) },
+	})
+	if err != nil {
+		b.env.Log.Warn(err.Error())
+	}
+	b.tracing = tracing
+	b.progress = progress.New(progress.Options{Log: b.env.Log, Output: b.env.Stdout})
+	b.observer = engine.Observers(tracing.Observer(), b.progress)
+	ctx, endSpan := tracing.Start(ctx, "build")
+	b.env.Page.Trace = tracing.ID(ctx)
+	b.env.Page.Output = b.progress.Tail
+	return ctx, func(err error) {
+		b.progress.Close()
+		endSpan(err)
+		if err := tracing.Close(); err != nil {
+			b.env.Log.Warn(err.Error())
+		}
+	}
+}
+
+// open makes ready what the build works with: a directory of its own, and the
+// registries.
+func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
+	if b.work, err = b.workDir(); err != nil {
+		return nil, err
+	}
+	b.client = registry.New(registry.Config{
+		Options:   b.flags.registry,
+		Keychain:  keychain.FromEnvironment(b.env.Getenv),
+		Wrap:      b.tracing.Transport,
+		UserAgent: "kaniko/" + command.Release,
+		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
+			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+		},
+	})
+	pulled := filepath.Join(b.work, "bases")
+	if err = os.Mkdir(pulled, 0o700); err == nil {
+		b.bases, err = base.Open(ctx, pulled, b.client, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.work))
+	}
+	return func() error { return errors.Join(b.bases.Close(), os.RemoveAll(b.work)) }, nil
+}
+
+// compile makes the plan.
+func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
+	p, err := plan.Compile(ctx, file, plan.Options{
+		Bases:         b.bases,
+		BuildArgs:     b.flags.args(b.env.LookupEnv),
+		Target:        b.flags.target,
+		BuildPlatform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.Warnings {
+		b.env.Log.Warn(w.String())
+	}
+	return p, nil
+}
+
+// build runs the plan.
+func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
+	created, prescribed, err := b.created(b.flags.args(b.env.LookupEnv))
+	if err != nil {
+		return err
+	}
+	out, err := b.exporter(ctx)
+	if err != nil {
+		return err
+	}
+	files, err := b.context.Open(b.dockerfile)
+	if err != nil {
+		return err
+	}
+	driver, err := b.driver(ctx, p)
+	if err != nil {
+		return err
+	}
+	if driver != nil {
+		defer func() { err = errors.Join(err, driver.Close()) }()
+	}
+	img, err := engine.Build(ctx, engine.Config{
+		Plan: p, Context: files, Bases: b.bases, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Spool: b.work, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
+	})
+	if err != nil {
+		return err
+	}
+	digest, err := img.Digest()
+	b.env.Log.Info("built " + digest.String())
+	return err
+}
+
+// runs reports whether the plan runs a command.
+func runs(p *plan.Plan) bool {
+	for _, stage := range p.Stages {
+		for _, step := range stage.Steps {
+			if _, ok := step.Op.(plan.Run); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// driver is the sandbox driver that the plan needs, nil if it runs nothing.
+func (b *builder) driver(ctx context.Context, p *plan.Plan) (sandbox.Driver, error) {
+	if !runs(p) {
+		return nil, nil
+	}
+	if b.grant != nil {
+		return isolated.New(ctx, b.grant)
+	}
+	return b.inPlace(ctx)
+}

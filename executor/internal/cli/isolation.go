@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+)
+
+// The values of --isolation.
+const (
+	isolationAuto       = "auto"
+	isolationInPlace    = "in-place"
+	isolationNamespaces = "namespaces"
+)
+
+// enter continues the build in namespaces where the user wants that and the
+// machine allows it; then it does not return. Otherwise the build goes on in place.
+func (b *builder) enter(ctx context.Context) error {
+	if b.grant != nil || b.flags.isolation == isolationInPlace {
+		return nil
+	}
+	grant, err := isolated.Probe(ctx, isolated.StateDirs(b.kanikoDir()))
+	var refused *isolated.Refused
+	switch {
+	case errors.As(err, &refused) && b.flags.isolation == isolationAuto:
+		b.env.Log.Debug("namespaces are not to be had here, so RUN runs in place", "reason", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	exit, err := isolated.Enter(ctx, grant)
+	if err != nil {
+		return err
+	}
+	exit.Leave()
+	return nil
+}
+
+// inPlace is the driver on this container's own root.
+func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
+	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
+	driver, err := inplace.New(ctx, inplace.Options{
+		Dir:           filepath.Dir(b.work),
+		Keep:          []string{b.context.Dir},
+		CaptureVarRun: !b.flags.whitelistVarRun,
+		Mode:          modes[b.flags.snapshotMode],
+		Cleanup:       b.flags.cleanup,
+		Force:         b.flags.force,
+		Warn:          func(text string) { b.env.Log.Warn(text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
+}
+
+// kanikoDir is the directory that the user gave for the executor's own files;
+// empty if none was.
+func (b *builder) kanikoDir() string {
+	if b.flags.kanikoDir != "" {
+		return b.flags.kanikoDir
+	}
+	return b.env.Getenv("KANIKO_DIR")
+}
+
+// workDir makes the directory that holds what this build has under way.
+func (b *builder) workDir() (string, error) {
+	dirs := isolated.StateDirs(b.kanikoDir())
+	if b.grant != nil {
+		dirs = []isolated.StateDir{{Path: b.grant.Dir}}
+	}
+	var failed error
+	for _, d := range dirs {
+		if d.Make {
+			if err := os.MkdirAll(d.Path, 0o700); err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+		}
+		dir, err := os.MkdirTemp(d.Path, "kaniko-build-")
+		if err == nil {
+			return dir, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return "", fmt.Errorf("make a directory for the build's own files (--kaniko-dir names another place): %w", failed)
+}

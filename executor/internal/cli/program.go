@@ -1,0 +1,41 @@
+// Package cli is the executor's command line: kaniko's flags, and what is made of
+// them. It connects the parts; it does none of their work.
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/command"
+)
+
+// Program is the executor. grant is what this process may do if it is the copy of
+// itself that runs in namespaces of its own, else nil.
+func Program(grant *isolated.Grant) command.Program {
+	return command.Program{
+		Name: "executor",
+		New:  func(env *command.Env) *cobra.Command { return root(env, grant) },
+	}
+}
+
+func root(env *command.Env, grant *isolated.Grant) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "executor",
+		Short: "Build a container image from a Dockerfile, without a daemon and without privileges",
+		Long: `executor builds the image that a Dockerfile describes and pushes it to a
+registry. It runs in a container of the default profile as well as on a machine
+of one's own: RUN runs in the container's own root file system or, where user
+namespaces are allowed, in one of its own.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return command.UsageError(cmd, "%v", err)
+			}
+			b := &builder{flags: f, env: env, grant: grant}
+			return b.run(cmd.Context())
+		},
+	}
+	f.bind(cmd.Flags())
+	return cmd
+}

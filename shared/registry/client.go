@@ -1,0 +1,190 @@
+// Package registry pulls images from registries and pushes to them. It asks for
+// nothing twice in a build, tries again what may work the next time, checks
+// every byte against its digest, and says in its errors which registry did what.
+// It knows nothing of Dockerfiles or builds, and keeps nothing on disk.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Config is what a [Client] depends on; its zero value is an anonymous client.
+type Config struct {
+	Options  Options
+	Keychain authn.Keychain // nil means no credentials
+	// Wrap, if set, goes around the transport below everything else, and so sees
+	// every request, those for tokens and those repeated included.
+	Wrap      func(http.RoundTripper) http.RoundTripper
+	UserAgent string
+	Retry     Retry
+	// Uploads is how many blobs are sent at the same time; default 4.
+	Uploads int
+	// Observe, if set, is told of every blob that moves: kind is "pull" or "push",
+	// size is in bytes, -1 where it is not known yet. What it returns is called
+	// with increments, never twice for the same bytes, and at the end.
+	Observe func(ctx context.Context, kind, name string, size int64) (_ context.Context, moved func(n int64), done func(error))
+}
+
+// Client talks to registries on behalf of one build. Tokens, manifests and what
+// is known of blobs are remembered as long as it lives. It is safe for use by
+// several goroutines at once.
+type Client struct {
+	cfg      Config
+	verified http.RoundTripper // checks certificates
+	trusting http.RoundTripper // takes any
+
+	sessions  memo[sessionKey, *session]
+	manifests memo[manifestKey, *manifest]
+	images    memo[blobKey, *content]
+	blobs     memo[blobKey, struct{}]  // known to be in a repository
+	streams   memo[streamKey, v1.Hash] // sent while they were written
+	checks    memo[sessionKey, struct{}]
+	uploads   chan struct{}
+}
+
+// New returns a client. It sends nothing yet.
+func New(c Config) *Client {
+	c.Retry = c.Retry.fill()
+	if c.Uploads <= 0 {
+		c.Uploads = 4
+	}
+	if c.Keychain == nil {
+		c.Keychain = authn.NewMultiKeychain()
+	}
+	if c.Observe == nil {
+		c.Observe = func(ctx context.Context, _, _ string, _ int64) (context.Context, func(int64), func(error)) {
+			return ctx, func(int64) {}, func(error) {}
+		}
+	}
+	cl := &Client{cfg: c, uploads: make(chan struct{}, c.Uploads)}
+	cl.verified = cl.transport(false)
+	cl.trusting = cl.transport(true)
+	return cl
+}
+
+func (c *Client) transport(unverified bool) http.RoundTripper {
+	var rt http.RoundTripper = &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   20 * time.Second,
+		TLSClientConfig:       &tls.Config{InsecureSkipVerify: unverified},
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		// A blob is what its digest says; nobody may compress it on the way.
+		DisableCompression: true,
+	}
+	if c.cfg.Wrap != nil {
+		rt = c.cfg.Wrap(rt)
+	}
+	rt = &retrying{inner: rt, retry: c.cfg.Retry}
+	rt = &pings{inner: rt}
+	return transport.NewUserAgent(rt, c.cfg.UserAgent)
+}
+
+// Reference reads the name of an image to be pulled. The error is a
+// [ReferenceError].
+func (c *Client) Reference(s string) (name.Reference, error) {
+	ref, err := name.ParseReference(s, name.WeakValidation)
+	if err == nil && c.cfg.Options.plain(pull, ref.Context().RegistryStr()) {
+		ref, err = name.ParseReference(s, name.WeakValidation, name.Insecure)
+	}
+	if err != nil {
+		return nil, &ReferenceError{s, err}
+	}
+	return ref, nil
+}
+
+// Tag reads the name of an image to be pushed. The error is a [ReferenceError].
+func (c *Client) Tag(s string) (name.Tag, error) {
+	tag, err := name.NewTag(s, name.WeakValidation)
+	if err == nil && c.cfg.Options.plain(push, tag.RegistryStr()) {
+		tag, err = name.NewTag(s, name.WeakValidation, name.Insecure)
+	}
+	if err != nil {
+		return name.Tag{}, &ReferenceError{s, err}
+	}
+	return tag, nil
+}
+
+// sessionKey tells apart the talks a client has. from is a repository that blobs
+// are mounted from, empty for all else.
+type sessionKey struct {
+	role role
+	repo string
+	from string
+}
+
+// session is a talk with one repository: a token and where it came from.
+type session struct {
+	repo        name.Repository
+	http        *http.Client
+	credentials string
+}
+
+func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{r, repo.Name(), ""}, func(ctx context.Context) (*session, error) {
+		scope := repo.Scope(transport.PullScope)
+		if r == push {
+			scope = repo.Scope(transport.PushScope)
+		}
+		return c.open(ctx, r, repo, scope)
+	})
+}
+
+// mounting is a session that may also read from another repository of the registry.
+func (c *Client) mounting(ctx context.Context, repo, from name.Repository) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{push, repo.Name(), from.Name()}, func(ctx context.Context) (*session, error) {
+		// Some registries look at the first scope only, so the important one leads.
+		return c.open(ctx, push, repo, repo.Scope(transport.PushScope), from.Scope(transport.PullScope))
+	})
+}
+
+func (c *Client) open(ctx context.Context, r role, repo name.Repository, scopes ...string) (*session, error) {
+	s := &session{repo: repo}
+	auth, err := authn.Resolve(ctx, c.cfg.Keychain, repo)
+	if err != nil {
+		return nil, err
+	}
+	if n, ok := auth.(interface{ Source() string }); ok {
+		s.credentials = n.Source()
+	} else if auth != authn.Anonymous {
+		s.credentials = "the keychain"
+	}
+	rt := c.verified
+	if c.cfg.Options.unverified(r, repo.RegistryStr()) {
+		rt = c.trusting
+	}
+	rt, err = transport.NewWithContext(ctx, repo.Registry, auth, rt, scopes)
+	if err != nil {
+		return nil, &sessionError{s.credentials, err}
+	}
+	s.http = &http.Client{Transport: rt, CheckRedirect: checkRedirect}
+	return s, nil
+}
+
+// sessionError carries the credentials' source to who makes the error of it.
+type sessionError struct {
+	credentials string
+	err         error
+}
+
+func (e *sessionError) Error() string { return e.err.Error() }
+func (e *sessionError) Unwrap() error { return e.err }
+
+// request builds a request to a path below /v2/<repository>/.
+func (s *session) request(ctx context.Context, method, path string) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, method,
+		fmt.Sprintf("%s://%s/v2/%s/%s", s.repo.Scheme(), s.repo.RegistryStr(), s.repo.RepositoryStr(), path), nil)
+}

@@ -1,0 +1,240 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+const (
+	maxManifest = 16 << 20 // bytes; registries take 4 MiB at most
+	maxConfig   = 16 << 20 // bytes
+	maxNesting  = 4        // of an index in an index
+)
+
+type manifestKey struct {
+	repo       string
+	identifier string
+}
+
+type manifest struct {
+	raw       []byte
+	mediaType types.MediaType
+	digest    v1.Hash
+}
+
+// Resolve asks what ref, a name as users write it, is for a platform: of an
+// index it takes the image that suits p best, and an image that is not in an
+// index it takes as it is, so that [Image.Platform] may be another than p. The
+// image's config is fetched, none of its layers. ctx governs the image's later
+// reads too. Errors are a [ReferenceError] or an [Error], the latter around a
+// [PlatformError] if the index has nothing for p.
+func (c *Client) Resolve(ctx context.Context, ref string, p v1.Platform) (*Image, error) {
+	r, err := c.Reference(ref)
+	if err != nil {
+		return nil, err
+	}
+	img, err := c.resolve(ctx, r, Normalize(p), 0)
+	if err == nil {
+		_, err = img.RawConfigFile()
+	}
+	if err != nil {
+		return nil, c.failed("pull "+ref, pull, r.Context(), err)
+	}
+	return img, nil
+}
+
+// Open opens the image with the given digest in the repository that ref names.
+// ctx governs the image's later reads too.
+func (c *Client) Open(ctx context.Context, ref string, digest v1.Hash) (*Image, error) {
+	r, err := c.Reference(ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.manifest(ctx, r.Context().Digest(digest.String()))
+	if err == nil && (m.mediaType.IsIndex() || !m.mediaType.IsImage()) {
+		err = fmt.Errorf("%s is not an image but %s", digest, m.mediaType)
+	}
+	var img *Image
+	if err == nil {
+		img, err = c.image(ctx, r.Context(), m)
+	}
+	if err != nil {
+		return nil, c.failed("pull "+ref, pull, r.Context(), err)
+	}
+	return img, nil
+}
+
+func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform, depth int) (*Image, error) {
+	m, err := c.manifest(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case m.mediaType.IsImage():
+		return c.image(ctx, ref.Context(), m)
+	case !m.mediaType.IsIndex():
+		return nil, fmt.Errorf("%s is not an image but %s", m.digest, m.mediaType)
+	case depth >= maxNesting:
+		return nil, fmt.Errorf("indexes are nested deeper than %d", maxNesting)
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
+	if err != nil {
+		return nil, fmt.Errorf("read index %s: %w", m.digest, err)
+	}
+	var nested []v1.Descriptor
+	have := make([]v1.Platform, len(index.Manifests))
+	for i, d := range index.Manifests {
+		switch {
+		case d.Platform != nil && d.Platform.OS != "unknown" && (d.MediaType.IsImage() || d.MediaType.IsIndex()):
+			have[i] = *d.Platform
+		case d.MediaType.IsIndex() && d.Platform == nil:
+			nested = append(nested, d)
+		}
+	}
+	if i := choose(p, have); i >= 0 {
+		return c.resolve(ctx, ref.Context().Digest(index.Manifests[i].Digest.String()), p, depth+1)
+	}
+	missing := &PlatformError{Want: p}
+	for _, h := range have {
+		if h.OS != "" {
+			missing.Have = append(missing.Have, h)
+		}
+	}
+	for _, d := range nested {
+		img, err := c.resolve(ctx, ref.Context().Digest(d.Digest.String()), p, depth+1)
+		var none *PlatformError
+		if !errors.As(err, &none) {
+			return img, err
+		}
+		missing.Have = append(missing.Have, none.Have...)
+	}
+	return nil, missing
+}
+
+// manifest fetches what a reference stands for, once.
+func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, error) {
+	return c.manifests.get(ctx, manifestKey{ref.Context().Name(), ref.Identifier()}, func(ctx context.Context) (*manifest, error) {
+		s, err := c.session(ctx, pull, ref.Context())
+		if err != nil {
+			return nil, err
+		}
+		req, err := s.request(ctx, http.MethodGet, "manifests/"+ref.Identifier())
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", strings.Join([]string{
+			string(types.OCIImageIndex), string(types.DockerManifestList),
+			string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
+		}, ", "))
+		resp, err := s.http.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if err := check(resp, http.StatusOK); err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		raw, err := readAll(resp.Body, maxManifest)
+		if err != nil {
+			return nil, fmt.Errorf("read manifest: %w", err)
+		}
+		m := &manifest{raw: raw, mediaType: mediaType(resp.Header.Get("Content-Type"), raw)}
+		m.digest, err = sum(raw, ref)
+		if err != nil {
+			return nil, err
+		}
+		if m.mediaType.IsSchema1() {
+			return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
+		}
+		// A tag's digest names the same bytes: who asks for it is answered already.
+		c.manifests.put(manifestKey{ref.Context().Name(), m.digest.String()}, m)
+		return m, nil
+	})
+}
+
+// sum is the digest of a manifest; it must be the one in ref if ref has one.
+func sum(raw []byte, ref name.Reference) (v1.Hash, error) {
+	algorithm := "sha256"
+	var want v1.Hash
+	if d, ok := ref.(name.Digest); ok {
+		var err error
+		if want, err = v1.NewHash(d.DigestStr()); err != nil {
+			return v1.Hash{}, err
+		}
+		algorithm = want.Algorithm
+	}
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	h.Write(raw)
+	got := v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", h.Sum(nil))}
+	if want != (v1.Hash{}) && got != want {
+		return v1.Hash{}, &CorruptError{Want: want, Got: got, WantSize: int64(len(raw)), GotSize: int64(len(raw))}
+	}
+	return got, nil
+}
+
+// mediaType is what the manifest says it is; what the registry says counts only
+// for one that says nothing, since registries of static files do not know.
+func mediaType(header string, raw []byte) types.MediaType {
+	var m struct {
+		MediaType types.MediaType   `json:"mediaType"`
+		Manifests []json.RawMessage `json:"manifests"`
+		Config    json.RawMessage   `json:"config"`
+		Schema    int               `json:"schemaVersion"`
+	}
+	err := json.Unmarshal(raw, &m)
+	header, _, _ = strings.Cut(header, ";")
+	said := types.MediaType(strings.TrimSpace(header))
+	switch {
+	case m.MediaType != "":
+		return m.MediaType
+	case said.IsImage(), said.IsIndex(), said.IsSchema1(), err != nil:
+		return said
+	case m.Schema == 1:
+		return types.DockerManifestSchema1
+	case m.Manifests != nil:
+		return types.OCIImageIndex
+	case m.Config != nil:
+		return types.OCIManifestSchema1
+	}
+	return said
+}
+
+// readAll reads no more than limit bytes, and fails if there are more.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
+	}
+	return b, nil
+}
+
+// failed is fail with the credentials that the repository's session uses.
+func (c *Client) failed(attempt string, r role, repo name.Repository, err error) error {
+	if err == nil {
+		return nil
+	}
+	var credentials string
+	var opening *sessionError
+	if errors.As(err, &opening) {
+		credentials = opening.credentials
+	} else if s, ok := c.sessions.peek(sessionKey{r, repo.Name(), ""}); ok {
+		credentials = s.credentials
+	}
+	return fail(attempt, repo, credentials, err)
+}

@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Retry is how often and how patiently a request is repeated that failed for a
+// reason which may pass: no answer, a broken connection, 408, 429 or a 5xx. A
+// zero field means its default.
+type Retry struct {
+	// Tries is how often something is attempted in all; default 5. 1 means once.
+	Tries int
+	// Wait is the pause after the first failure, doubled after each further one
+	// up to a minute, and varied by a fifth so that builds which failed together do
+	// not come back together; default 500ms. A registry's Retry-After counts
+	// instead if it is longer, up to five minutes.
+	Wait time.Duration
+	// Stall is how long a registry may be silent, before it answers a question
+	// or amid a blob, until the connection is given up; default one minute.
+	Stall time.Duration
+}
+
+const (
+	maxWait       = time.Minute
+	maxRetryAfter = 5 * time.Minute
+)
+
+func (r Retry) fill() Retry {
+	if r.Tries <= 0 {
+		r.Tries = 5
+	}
+	if r.Wait <= 0 {
+		r.Wait = 500 * time.Millisecond
+	}
+	if r.Stall <= 0 {
+		r.Stall = time.Minute
+	}
+	return r
+}
+
+// pause waits before the try that follows the given number of failed ones, but
+// at least as long as the registry asked for.
+func (r Retry) pause(ctx context.Context, failed int, asked time.Duration) error {
+	wait := r.Wait << min(failed-1, 16)
+	if wait <= 0 || wait > maxWait {
+		wait = maxWait
+	}
+	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64()))
+	wait = max(wait, min(asked, maxRetryAfter))
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// retryAfter reads a Retry-After header; zero if there is none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if s, err := strconv.Atoi(v); err == nil && s > 0 {
+		return min(time.Duration(min(s, 1<<20))*time.Second, maxRetryAfter)
+	}
+	if at, err := http.ParseTime(v); err == nil && at.After(now) {
+		return at.Sub(now)
+	}
+	return 0
+}
+
+// passing tells whether a status may be another one next time.
+func passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		499, 520, 521, 522, 523, 524: // of nginx and Cloudflare: the connection behind them broke
+		return true
+	}
+	return false
+}
+
+// broken tells whether err is a connection that broke or never answered, as
+// opposed to one that was refused or that said no.
+func broken(err error) bool {
+	var (
+		record tls.RecordHeaderError
+		verify *tls.CertificateVerificationError
+		author x509.UnknownAuthorityError
+		dns    *net.DNSError
+		op     *net.OpError
+		nerr   net.Error
+	)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &record), errors.As(err, &verify), errors.As(err, &author):
+		return false
+	case errors.As(err, &dns):
+		return dns.IsTemporary || dns.IsTimeout
+	case errors.As(err, &op) && op.Op == "dial":
+		return op.Timeout()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
+		return true
+	case errors.As(err, &nerr) && nerr.Timeout():
+		return true
+	}
+	// net/http keeps these types to itself.
+	s := err.Error()
+	return strings.Contains(s, "http2: ") || strings.Contains(s, "stream error") || strings.Contains(s, "server closed idle connection") ||
+		strings.Contains(s, "connection lost")
+}
+
+// refused tells whether nobody was there to talk to.
+func refused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// silenceError is a registry that took a question and did not answer.
+type silenceError struct{ after time.Duration }
+
+func (e silenceError) Error() string { return "no answer within " + e.after.String() }
+func (e silenceError) Timeout() bool { return true }
+
+// Temporary is there to make silenceError a net.Error.
+func (e silenceError) Temporary() bool { return true }
+
+// retrying repeats requests that can be repeated: those without a body and those
+// that can make it again. The others are for who sends them to repeat.
+type retrying struct {
+	inner http.RoundTripper
+	retry Retry
+
+	mu   sync.Mutex
+	seen map[string]bool // hosts that have answered
+}
+
+func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	bodyless := req.Body == nil || req.Body == http.NoBody
+	if s, ok := req.Body.(*source); ok && !s.take() {
+		return nil, errSpent
+	}
+	for failed := 0; ; {
+		resp, err := t.once(req, bodyless)
+		if err == nil && !passing(resp.StatusCode) {
+			return resp, nil
+		}
+		failed++
+		if failed >= t.retry.Tries || ctx.Err() != nil || !(bodyless || req.GetBody != nil) {
+			return resp, err
+		}
+		var asked time.Duration
+		if err == nil {
+			asked = retryAfter(resp.Header, time.Now())
+			io.CopyN(io.Discard, resp.Body, maxErrorBody) // so that the connection can serve again
+			resp.Body.Close()
+		} else if !broken(err) && !(refused(err) && t.answered(req.URL.Host)) {
+			return nil, err
+		}
+		if err := t.retry.pause(ctx, failed, asked); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (t *retrying) once(req *http.Request, bodyless bool) (*http.Response, error) {
+	// Always a body of its own: go-containerregistry sends a request again after
+	// renewing its token, and by then the first body is read and closed.
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		req = req.Clone(req.Context())
+		req.Body = body
+	}
+	cancel := func() {}
+	var timer *time.Timer
+	var silence error
+	if bodyless && (req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodPost) {
+		ctx, stop := context.WithCancelCause(req.Context())
+		cancel = func() { stop(context.Canceled) }
+		silence = silenceError{t.retry.Stall}
+		timer = time.AfterFunc(t.retry.Stall, func() { stop(silence) })
+		req = req.WithContext(ctx)
+	}
+	resp, err := t.inner.RoundTrip(req)
+	if timer != nil {
+		timer.Stop()
+	}
+	if err != nil {
+		if silence != nil && context.Cause(req.Context()) == silence {
+			err = silence
+		}
+		cancel()
+		return nil, err
+	}
+	t.note(req.URL.Host)
+	resp.Body = &cancelBody{resp.Body, cancel}
+	return resp, nil
+}
+
+func (t *retrying) note(host string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen == nil {
+		t.seen = make(map[string]bool)
+	}
+	t.seen[host] = true
+}
+
+func (t *retrying) answered(host string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seen[host]
+}
+
+type cancelBody struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (b *cancelBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}

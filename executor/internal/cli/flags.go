@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/isolation"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -85,7 +85,7 @@ func (f *flags) check() error {
 	default:
 		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
 	}
-	if _, err := isolation.Parse(f.isolation); err != nil {
+	if _, err := isolated.ParseMode(f.isolation); err != nil {
 		return err
 	}
 	for _, arg := range f.buildArgs {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
-	"github.com/kaniko-suite/kaniko/executor/internal/isolation"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
@@ -19,7 +18,7 @@ func (b *builder) enter(ctx context.Context) error {
 	if b.grant != nil {
 		return nil
 	}
-	choice, err := isolation.Choose(ctx, isolation.Mode(b.flags.isolation), isolated.StateDirs(b.kanikoDir()))
+	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), isolated.StateDirs(b.kanikoDir()))
 	if err != nil {
 		return err
 	}

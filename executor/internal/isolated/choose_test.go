@@ -1,25 +1,23 @@
-package isolation
+package isolated
 
 import (
 	"context"
 	"errors"
 	"testing"
-
-	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 )
 
 func TestChoose(t *testing.T) {
-	many, single := &isolated.Grant{IDs: 65536}, &isolated.Grant{IDs: 1}
-	refused := &isolated.Refused{Attempts: []isolated.Attempt{{Method: "mount namespace", Err: errors.New("no")}}}
+	many, single := &Grant{IDs: 65536}, &Grant{IDs: 1}
+	refused := &Refused{Attempts: []Attempt{{Method: "mount namespace", Err: errors.New("no")}}}
 	broken := errors.New("out of memory")
 	for _, c := range []struct {
 		name  string
 		mode  Mode
 		root  bool
-		grant *isolated.Grant
+		grant *Grant
 		err   error
 
-		want    *isolated.Grant
+		want    *Grant
 		reason  bool
 		wantErr error
 	}{
@@ -32,21 +30,21 @@ func TestChoose(t *testing.T) {
 		{name: "namespaces or nothing", mode: Namespaces, err: refused, wantErr: refused},
 		{name: "in place does not ask", mode: InPlace, err: broken},
 	} {
-		got, err := choose(t.Context(), c.mode, c.root, func(context.Context) (*isolated.Grant, error) { return c.grant, c.err })
+		got, err := choose(t.Context(), c.mode, c.root, func(context.Context) (*Grant, error) { return c.grant, c.err })
 		if !errors.Is(err, c.wantErr) || got.Grant != c.want || (got.Reason != nil) != c.reason {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestParseMode(t *testing.T) {
 	for _, s := range []string{"auto", "in-place", "namespaces"} {
-		if m, err := Parse(s); err != nil || string(m) != s {
+		if m, err := ParseMode(s); err != nil || string(m) != s {
 			t.Errorf("%s: %q, %v", s, m, err)
 		}
 	}
 	for _, s := range []string{"", "chroot", "Auto"} {
-		if _, err := Parse(s); err == nil {
+		if _, err := ParseMode(s); err == nil {
 			t.Errorf("%q is accepted", s)
 		}
 	}

@@ -1,18 +1,13 @@
-// Package isolation chooses where RUN runs: in namespaces or in place. It owns
-// the words of --isolation and the rule behind "auto"; trying what is allowed is
-// the isolated package's.
-package isolation
+package isolated
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
-
-	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 )
 
-// Mode is a value of --isolation.
+// Mode is a value of --isolation: where RUN runs.
 type Mode string
 
 // The values.
@@ -22,8 +17,8 @@ const (
 	Namespaces Mode = "namespaces" // namespaces, or an error
 )
 
-// Parse takes a value of --isolation.
-func Parse(s string) (Mode, error) {
+// ParseMode takes a value of --isolation.
+func ParseMode(s string) (Mode, error) {
 	switch m := Mode(s); m {
 	case Auto, InPlace, Namespaces:
 		return m, nil
@@ -33,8 +28,8 @@ func Parse(s string) (Mode, error) {
 
 // Choice is where RUN runs.
 type Choice struct {
-	// Grant is what [isolated.Enter] takes; nil means in place.
-	Grant *isolated.Grant
+	// Grant is what [Enter] takes; nil means in place.
+	Grant *Grant
 	// Reason says why auto did not choose namespaces.
 	Reason error
 }
@@ -43,20 +38,20 @@ type Choice struct {
 // outside.
 var errSingleID = errors.New("a user namespace is allowed with a single user id only, so that files could have no other owner")
 
-// Choose finds out where RUN runs. With Namespaces an *[isolated.Refused] says
-// what was tried; with Auto the same is the Choice's Reason.
-func Choose(ctx context.Context, m Mode, dirs []isolated.StateDir) (Choice, error) {
-	return choose(ctx, m, os.Geteuid() == 0, func(ctx context.Context) (*isolated.Grant, error) {
-		return isolated.Probe(ctx, dirs)
+// Choose finds out where RUN runs. With Namespaces an *[Refused] says
+// what was tried; with Auto that is the Choice's Reason.
+func Choose(ctx context.Context, m Mode, dirs []StateDir) (Choice, error) {
+	return choose(ctx, m, os.Geteuid() == 0, func(ctx context.Context) (*Grant, error) {
+		return Probe(ctx, dirs)
 	})
 }
 
-func choose(ctx context.Context, m Mode, root bool, probe func(context.Context) (*isolated.Grant, error)) (Choice, error) {
+func choose(ctx context.Context, m Mode, root bool, probe func(context.Context) (*Grant, error)) (Choice, error) {
 	if m == InPlace {
 		return Choice{}, nil
 	}
 	g, err := probe(ctx)
-	var refused *isolated.Refused
+	var refused *Refused
 	switch {
 	case m == Auto && errors.As(err, &refused):
 		return Choice{Reason: err}, nil

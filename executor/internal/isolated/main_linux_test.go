@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
+	"github.com/kaniko-suite/kaniko/shared/sandbox/sandboxtest"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -38,6 +39,7 @@ const (
 // started as "toy" it does what its arguments say.
 func TestMain(m *testing.M) {
 	reaper.Main()
+	sandboxtest.Main(func(path, name, value string) error { return unix.Lsetxattr(path, name, []byte(value), 0) })
 	if filepath.Base(os.Args[0]) == "toy" {
 		toy(os.Args[1:])
 		os.Exit(0)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/sandbox/sandboxtest"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -189,6 +190,13 @@ func read(t *testing.T, b sandbox.Sandbox, p tree.Path) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+func TestInsideSuite(t *testing.T) {
+	if granted(t).SingleID() {
+		t.Skip("the suite has files of several users")
+	}
+	sandboxtest.Run(t, driverFor)
 }
 
 func TestInsideRun(t *testing.T) {

@@ -79,21 +79,9 @@ func (d *Dir) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	sources, err := from.Layers()
-	if err != nil {
-		return nil, err
-	}
 	i := &image{Image: from}
-	for _, s := range sources {
-		m, ok := s.(*remote.MountableLayer)
-		if !ok {
-			return nil, fmt.Errorf("open %s: a layer of unexpected type %T", img.Ref, s)
-		}
-		l, ok := m.Layer.(*registry.Layer)
-		if !ok {
-			return nil, fmt.Errorf("open %s: a layer of unexpected type %T", img.Ref, m.Layer)
-		}
-		i.layers = append(i.layers, &remote.MountableLayer{Layer: &layer{Layer: l, ctx: ctx, dir: d}, Reference: m.Reference})
+	for _, b := range from.Blobs() {
+		i.layers = append(i.layers, &remote.MountableLayer{Layer: &layer{Layer: b, ctx: ctx, dir: d}, Reference: from.Ref()})
 	}
 	return i, nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // A Program is one of the suite's commands.
@@ -49,6 +50,14 @@ type Env struct {
 // LogTo makes the log go to w from now on, such as to a place above progress bars.
 // The program sets it back to Stderr before it returns.
 func (e *Env) LogTo(w io.Writer) { e.handler.redirect(w) }
+
+// Terminal is Stderr if people watch it and it can be drawn on, else nil.
+func (e *Env) Terminal() io.Writer {
+	if file, ok := e.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && e.Getenv("TERM") != "dumb" {
+		return file
+	}
+	return nil
+}
 
 // Getenv is the value of a variable of the environment, empty if it is not set.
 func (e *Env) Getenv(name string) string {
@@ -137,7 +146,7 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 		}
 		inner := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
-			if err := env.handler.configure(flags, env.LookupEnv); err != nil {
+			if err := env.handler.configure(flags, env.LookupEnv, env.Terminal() != nil); err != nil {
 				return err
 			}
 			running = true

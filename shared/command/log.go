@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // The levels that slog has no name for.
@@ -83,7 +81,7 @@ func newHandler(w io.Writer) *handler {
 
 // configure makes the log as the flags say. It is called before the program logs
 // from more than one goroutine.
-func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) error {
+func (h *handler) configure(f logFlags, lookup func(string) (string, bool), terminal bool) error {
 	level, err := parseLevel(f.verbosity)
 	if err != nil {
 		return err
@@ -94,8 +92,7 @@ func (h *handler) configure(f logFlags, lookup func(string) (string, bool)) erro
 	case "text":
 	case "color":
 		_, refused := lookup("NO_COLOR")
-		file, isFile := o.w.(*os.File)
-		o.colors = !refused && isFile && term.IsTerminal(int(file.Fd()))
+		o.colors = !refused && terminal
 	case "json":
 		o.json = slog.NewJSONHandler(o, &slog.HandlerOptions{
 			Level: level,

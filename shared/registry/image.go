@@ -48,8 +48,8 @@ func (c *Client) image(ctx context.Context, repo name.Repository, m *manifest) (
 		return nil, err
 	}
 	i := &Image{ctx: ctx, client: c, ref: repo.Digest(m.digest.String()), content: shared}
-	for n, d := range shared.parsed.Layers {
-		i.layers = append(i.layers, &remote.MountableLayer{Layer: &Layer{image: i, index: n, desc: d}, Reference: i.ref})
+	for _, b := range i.Blobs() {
+		i.layers = append(i.layers, &remote.MountableLayer{Layer: b, Reference: i.ref})
 	}
 	return i, nil
 }
@@ -68,6 +68,15 @@ func (i *Image) Platform() (v1.Platform, error) {
 
 // Layers are the image's layers, the lowest first.
 func (i *Image) Layers() ([]v1.Layer, error) { return append([]v1.Layer(nil), i.layers...), nil }
+
+// Blobs are the layers without what makes them mountable.
+func (i *Image) Blobs() []*Layer {
+	blobs := make([]*Layer, len(i.parsed.Layers))
+	for n, d := range i.parsed.Layers {
+		blobs[n] = &Layer{image: i, index: n, desc: d}
+	}
+	return blobs
+}
 
 // MediaType is the manifest's.
 func (i *Image) MediaType() (types.MediaType, error) { return i.mediaType, nil }

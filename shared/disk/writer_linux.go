@@ -171,6 +171,12 @@ func (w *Writer) Put(c layer.Change) (tree.Node, error) {
 	return c.Node, pathError("write", w.name, c.Path, fmt.Errorf("unknown kind of change %d", c.Kind))
 }
 
+// Hold adds p to [WriterOptions.Held].
+func (w *Writer) Hold(p tree.Path) {
+	w.o.Held = append(slices.Clone(w.o.Held), p)
+	w.held = newHeld(w.o.Held)
+}
+
 var errHeld = errors.New("the path is held by a mount")
 
 // Implied are the directories that the stream needed and that were not there,

@@ -21,66 +21,130 @@ import (
 // decides; a pattern with "!" takes back only what is left out where it matches.
 // It may be used by several goroutines.
 type Ignore struct {
-	patterns []string
-	again    []string // patterns with "!", without it
+	patterns []rule
 	judges   sync.Pool
+}
+
+// rule is one pattern.
+type rule struct {
+	text  string // without the "!"
+	again bool   // it had the "!"
+	// first and last are what every path that the pattern matches begins and ends
+	// with. They spare most paths the regular expressions that patterns become.
+	first, last string
 }
 
 // ParseIgnore reads the text of a .dockerignore. name is for messages.
 func ParseIgnore(name string, text []byte) (*Ignore, error) {
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	lines, err := ignorefile.ReadAll(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	m, err := patternmatcher.New(patterns)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, badPattern(patterns, err))
-	}
-	ig := &Ignore{patterns: patterns}
-	for _, p := range m.Patterns() {
-		if p.Exclusion() {
-			ig.again = append(ig.again, p.String())
+	ig := &Ignore{}
+	for _, l := range lines {
+		if !isText(l) {
+			return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, ErrNotText)
 		}
-	}
-	// Some patterns are found wrong only when they are compiled.
-	for _, p := range patterns {
-		one, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")})
-		if err == nil {
-			_, err = one.MatchesOrParentMatches("x")
-		}
+		m, err := patternmatcher.New([]string{l})
 		if err != nil {
-			return nil, fmt.Errorf("read %s: pattern %q: %w", name, p, err)
+			return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, err)
+		}
+		for _, p := range m.Patterns() {
+			r := newRule(p.String(), p.Exclusion())
+			// Some patterns are found wrong only when they are compiled.
+			one, err := r.matcher()
+			if err == nil {
+				_, err = one.MatchesOrParentMatches("x")
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, err)
+			}
+			ig.patterns = append(ig.patterns, r)
 		}
 	}
-	ig.judges.New = func() any {
-		m, err := patternmatcher.New(patterns)
-		return &judge{matcher: m, err: err}
-	}
+	ig.judges.New = func() any { return newJudge(ig.patterns) }
 	return ig, nil
 }
 
-// badPattern names the pattern that the matcher refuses.
-func badPattern(patterns []string, err error) error {
-	for _, p := range patterns {
-		if _, e := patternmatcher.New([]string{p}); e != nil {
-			return fmt.Errorf("pattern %q: %w", p, e)
+// wild are the characters of a pattern that do not stand for themselves.
+const wild = `*?[]\`
+
+func newRule(text string, again bool) rule {
+	r := rule{text: text, again: again, first: text, last: text}
+	if i := strings.IndexAny(text, wild); i >= 0 {
+		r.first = text[:i]
+		at := strings.LastIndexAny(text, wild)
+		r.last = text[at+1:]
+		if strings.HasSuffix(text[:at+1], "**") {
+			// The slash after it may match nothing at all.
+			r.last = strings.TrimPrefix(r.last, "/")
 		}
 	}
-	return err
+	return r
 }
 
-// judge decides about paths. The matcher is neither safe for concurrent use nor
-// fast without the results for a path's directories, which are kept here.
+// matcher is what decides about the pattern alone.
+func (r rule) matcher() (*patternmatcher.PatternMatcher, error) {
+	return patternmatcher.New([]string{r.literal()})
+}
+
+// literal escapes what stands for itself in a pattern but not for the matcher: a
+// "!" in front, and some characters that mean something in a regular expression.
+func (r rule) literal() string {
+	var w strings.Builder
+	if strings.HasPrefix(r.text, "!") {
+		w.WriteByte('\\')
+	}
+	class, escaped := false, false
+	for _, c := range r.text {
+		switch {
+		case escaped:
+			escaped = false
+		case c == '\\':
+			escaped = true
+		case c == '[':
+			class = true
+		case c == ']':
+			class = false
+		case !class && strings.ContainsRune("{}|^", c):
+			w.WriteByte('\\')
+		}
+		w.WriteRune(c)
+	}
+	return w.String()
+}
+
+// judge decides about paths. Matchers are not safe for concurrent use, and the
+// results for a path's directories are needed for what is below; both are here.
 type judge struct {
-	matcher *patternmatcher.PatternMatcher
-	err     error
-	dirs    []verdictOn // of a chain of directories, each the parent of the next
+	rules    []rule
+	matchers []*patternmatcher.PatternMatcher
+	no       patternmatcher.MatchInfo // of a directory that one pattern does not match
+	err      error
+	dirs     []verdictOn // a chain of directories, each the parent of the next
 }
 
 type verdictOn struct {
-	path tree.Path
-	info patternmatcher.MatchInfo
-	out  bool
+	path    tree.Path
+	matched []bool // by each rule, at path or above
+	out     bool
+}
+
+func newJudge(rules []rule) *judge {
+	j := &judge{rules: rules}
+	for _, r := range rules {
+		m, err := r.matcher()
+		if err != nil {
+			return &judge{err: err}
+		}
+		j.matchers = append(j.matchers, m)
+	}
+	never, err := patternmatcher.New([]string{"a"})
+	if err != nil {
+		return &judge{err: err}
+	}
+	_, j.no, j.err = never.MatchesUsingParentResults("b", patternmatcher.MatchInfo{})
+	return j
 }
 
 // excluded tells whether p is left out by itself, that is without regard to what
@@ -92,24 +156,57 @@ func (j *judge) excluded(p tree.Path) (bool, error) {
 	if p == tree.Root {
 		return false, nil
 	}
-	for len(j.dirs) > 0 && !p.Within(j.dirs[len(j.dirs)-1].path) {
-		j.dirs = j.dirs[:len(j.dirs)-1]
+	n := len(j.dirs)
+	for n > 0 && !p.Within(j.dirs[n-1].path) {
+		n--
 	}
-	at := tree.Root
-	var info patternmatcher.MatchInfo
-	var out bool
-	if n := len(j.dirs); n > 0 {
-		at, info, out = j.dirs[n-1].path, j.dirs[n-1].info, j.dirs[n-1].out
+	j.dirs = j.dirs[:n]
+	at, out := tree.Root, false
+	var above []bool
+	if n > 0 {
+		at, above, out = j.dirs[n-1].path, j.dirs[n-1].matched, j.dirs[n-1].out
 	}
 	for _, name := range p.Rel(at).Components() {
 		at = at.Join(name)
+		var matched []bool
+		if n = len(j.dirs); n < cap(j.dirs) {
+			matched = j.dirs[:n+1][n].matched[:0]
+		}
 		var err error
-		if out, info, err = j.matcher.MatchesUsingParentResults(string(at), info); err != nil {
+		if matched, out, err = j.decide(at, above, matched); err != nil {
 			return false, fmt.Errorf("match %s against .dockerignore: %w", at, err)
 		}
-		j.dirs = append(j.dirs, verdictOn{at, info, out})
+		j.dirs = append(j.dirs, verdictOn{at, matched, out})
+		above = matched
 	}
 	return out, nil
+}
+
+// decide goes through the rules for p. above are the matches of its directory.
+func (j *judge) decide(p tree.Path, above, matched []bool) (_ []bool, out bool, err error) {
+	for i, r := range j.rules {
+		match := above != nil && above[i]
+		// A rule that would not change what is decided so far is not asked, and
+		// counts as not matching also for what is below.
+		if !match && r.again == out {
+			if match, err = j.match(i, r, string(p)); err != nil {
+				return nil, false, err
+			}
+		}
+		matched = append(matched, match)
+		if match {
+			out = !r.again
+		}
+	}
+	return matched, out, nil
+}
+
+func (j *judge) match(i int, r rule, p string) (bool, error) {
+	if !strings.HasPrefix(p, r.first) || !strings.HasSuffix(p, r.last) {
+		return false, nil
+	}
+	match, _, err := j.matchers[i].MatchesUsingParentResults(p, j.no)
+	return match, err
 }
 
 func (ig *Ignore) excluded(p tree.Path) (bool, error) {
@@ -131,8 +228,8 @@ func (ig *Ignore) Skip(p tree.Path, t tree.Type) bool {
 // When in doubt it could.
 func (ig *Ignore) mayReturn(dir tree.Path) bool {
 	names := dir.Components()
-	for _, p := range ig.again {
-		if reaches(strings.Split(p, "/"), names) {
+	for _, r := range ig.patterns {
+		if r.again && reaches(strings.Split(r.text, "/"), names) {
 			return true
 		}
 	}

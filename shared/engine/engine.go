@@ -44,8 +44,9 @@ type Limits struct {
 
 // Bases gives the base images that the plan names.
 type Bases interface {
-	// Image opens an image by the digest that the plan resolved. Its layers are
-	// read from the source each time they are opened.
+	// Image opens an image by the digest that the plan resolved. Opening a layer
+	// may fetch it: base.Dir does so once for all readers, a registry each time. A
+	// layer is proven only when io.EOF was read of it. ctx governs the layers too.
 	Image(ctx context.Context, img *plan.Image) (v1.Image, error)
 }
 

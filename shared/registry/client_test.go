@@ -180,7 +180,7 @@ func (r *slowReader) Close() error {
 // TestFaults_pull: whatever happens on the way, a pull ends in the right bytes
 // or in an error with a name.
 func TestFaults_pull(t *testing.T) {
-	const size = 3 << 20
+	const size = 300 << 10
 	for _, tc := range []struct {
 		script string
 		c      registrytest.Config
@@ -315,7 +315,7 @@ func TestFaults_push(t *testing.T) {
 			tc.c.Script = tc.script
 			s := registrytest.Start(t, tc.c)
 			c := client(t, registry.Config{Keychain: login{tc.c.User, tc.c.Password}})
-			img := image(t, 3, 1<<20)
+			img := image(t, 3, 200<<10)
 			err := c.PushImage(context.Background(), tag(t, c, s.Host()+"/app:1"), img)
 			if n := s.Unused(); n != 0 {
 				t.Errorf("%d lines of the script were not used: %q", n, s.Requests())
@@ -365,7 +365,7 @@ func TestFaults_unfinished(t *testing.T) {
 			tc.c.Script = tc.script
 			s := registrytest.Start(t, tc.c)
 			c := client(t, registry.Config{})
-			whole := layer(t, image(t, 1, 3<<20), 0)
+			whole := layer(t, image(t, 1, 2500<<10), 0)
 			l := newSlow(t, whole, 2<<20)
 			go func() {
 				time.Sleep(50 * time.Millisecond)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -432,4 +433,39 @@ func pipe(t *testing.T, w *os.File) string {
 		t.Skip("no /proc here")
 	}
 	return path
+}
+
+// TestFormats_skopeo: a reader that is not ours finds the same image in both.
+func TestFormats_skopeo(t *testing.T) {
+	program, err := exec.LookPath("skopeo")
+	if err != nil {
+		t.Skip("skopeo is not installed (Debian package skopeo)")
+	}
+	dir := t.TempDir()
+	img := image(t, 2, 5000)
+	for _, e := range []engine.Exporter{
+		&exporter.Layout{Path: filepath.Join(dir, "layout")},
+		&exporter.Tarball{Path: filepath.Join(dir, "image.tar"), Tags: tags(t, client(), "me/app:1")},
+	} {
+		if err := export(t, e, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := must(img.RawConfigFile())
+	for _, source := range []string{"oci:" + filepath.Join(dir, "layout"), "docker-archive:" + filepath.Join(dir, "image.tar"), "docker-archive:" + filepath.Join(dir, "image.tar") + ":me/app:1"} {
+		cmd := exec.Command(program, "inspect", "--config", "--raw", source)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		got, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v: %s", source, err, said.Bytes())
+		} else if !bytes.Equal(bytes.TrimSpace(got), config) {
+			t.Errorf("%s has the config %s", source, got)
+		}
+		// And all the layers are there, of the digests that are said.
+		copied := filepath.Join(t.TempDir(), "copy")
+		if out, err := exec.Command(program, "--insecure-policy", "copy", source, "dir:"+copied).CombinedOutput(); err != nil {
+			t.Errorf("copy %s: %v: %s", source, err, out)
+		}
+	}
 }

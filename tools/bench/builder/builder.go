@@ -4,6 +4,7 @@ package builder
 
 import (
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -154,6 +155,9 @@ func PodmanImage(ctx context.Context, e *Env) error {
 	if err := needs("podman", "runc")(ctx, e); err != nil {
 		return err
 	}
+	if err := static(e.Executor); err != nil {
+		return err
+	}
 	dir := e.Dir + "/executor-image"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -172,6 +176,21 @@ func PodmanImage(ctx context.Context, e *Env) error {
 	argv := Podman(e, "build", "-q", "-t", InPlaceImage, dir)
 	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("podman build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// static refuses a binary that could not start in a scratch image; the runtime would only say that the file does not exist.
+func static(file string) error {
+	f, err := elf.Open(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked dynamically, build it with CGO_ENABLED=0", file)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,220 @@
+package inplace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"time"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// box is the driver's one sandbox. What the disk holds is the driver's to know,
+// since the next box may start from it.
+type box struct {
+	d      *Driver
+	fresh  bool // nothing was asked of it yet: it is empty, whatever the disk holds
+	closed bool
+}
+
+var _ sandbox.Sandbox = (*box)(nil)
+
+var errClosed = errors.New("the sandbox is closed")
+
+// claim makes the disk hold what the box is said to hold: nothing, at first.
+func (b *box) claim(ctx context.Context, layers []sandbox.Layer) (rest []sandbox.Layer, err error) {
+	switch {
+	case b.closed:
+		return nil, errClosed
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case b.fresh && b.d.holds(layers):
+		layers = layers[len(b.d.keys):]
+	case b.fresh:
+		if err := b.d.empty(); err != nil {
+			return nil, fmt.Errorf("empty the root: %w", err)
+		}
+	}
+	b.fresh = false
+	if !b.d.valid {
+		return nil, errors.New("the root is in no known state, since writing to it failed before")
+	}
+	return layers, nil
+}
+
+// Apply implements [sandbox.Sandbox]. A first Apply whose layers begin with what
+// the disk holds since an earlier sandbox adds only the others.
+func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
+	layers, err := b.claim(ctx, layers)
+	if err != nil {
+		return err
+	}
+	for _, l := range layers {
+		if err := b.d.apply(ctx, l); err != nil {
+			b.d.valid = false
+			return err
+		}
+		b.d.keys = append(b.d.keys, l.Key)
+	}
+	if b.d.ran {
+		// What a command did and nobody committed is now part of what was.
+		b.d.stamps, b.d.ran = nil, false
+	}
+	return nil
+}
+
+// Run implements [sandbox.Sandbox]. The command sees the root as it is, with the
+// runtime's own mounts.
+func (b *box) Run(ctx context.Context, p sandbox.Process) error {
+	if _, err := b.claim(ctx, nil); err != nil {
+		return err
+	}
+	d := b.d
+	if !d.ran {
+		if err := d.baseline(ctx); err != nil {
+			return fmt.Errorf("look at the root before the command: %w", err)
+		}
+	}
+	d.ran = true
+	return reaper.Run(ctx, reaper.Spec{Process: p})
+}
+
+// Commit implements [sandbox.Sandbox].
+func (b *box) Commit(ctx context.Context, key string) layer.Changes {
+	return func(yield func(layer.Change, error) bool) {
+		if _, err := b.claim(ctx, nil); err != nil {
+			yield(layer.Change{}, err)
+			return
+		}
+		if err := b.d.commit(ctx, key, yield); err != nil {
+			b.d.valid = false
+			yield(layer.Change{}, fmt.Errorf("capture changes: %w", err))
+		}
+	}
+}
+
+// Walk implements [tree.FS].
+func (b *box) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
+	if b.closed {
+		return func(yield func(tree.Entry, error) bool) { yield(tree.Entry{}, errClosed) }
+	}
+	if b.fresh || b.d.state == nil {
+		return new(sandbox.State).Walk(from)
+	}
+	return b.d.state.Walk(from)
+}
+
+// Open implements [tree.FS].
+func (b *box) Open(p tree.Path) (io.ReadCloser, error) {
+	if b.closed {
+		return nil, errClosed
+	}
+	if b.fresh || b.d.state == nil {
+		return nil, &fs.PathError{Op: "open", Path: p.Abs(), Err: fs.ErrNotExist}
+	}
+	return b.d.read(p)
+}
+
+// Close implements [sandbox.Sandbox]. The root stays for who comes next.
+func (b *box) Close() error {
+	if !b.closed {
+		b.closed, b.d.open = true, false
+	}
+	return nil
+}
+
+// read opens a file of the root, from where it really is.
+func (d *Driver) read(p tree.Path) (io.ReadCloser, error) {
+	if d.protect.covers(p) {
+		if err := d.openShadow(); err != nil {
+			return nil, err
+		}
+		return d.shadow.Open(p)
+	}
+	return d.root.Open(p)
+}
+
+// baseline makes the stamps say how the root is now.
+func (d *Driver) baseline(ctx context.Context) error {
+	if err := d.protect.refresh(); err != nil {
+		return err
+	}
+	switch {
+	case d.stamps == nil:
+		diff, err := d.root.Scan(ctx, d.scan(), nil)
+		if err != nil {
+			return err
+		}
+		d.stamps = diff.Stamps
+	case len(d.touched) > 0:
+		dirs := make([]tree.Path, 0, len(d.touched))
+		for p := range d.touched {
+			dirs = append(dirs, p)
+		}
+		stamps, err := d.root.Refresh(ctx, d.scan(), d.stamps, dirs)
+		if err != nil {
+			return err
+		}
+		d.stamps = stamps
+	}
+	d.touched = map[tree.Path]bool{}
+	// A kernel with a coarse clock gives two changes within its grain the same
+	// time: the command must begin after that of the last change.
+	if wait := grain - time.Since(d.stamps.Newest()); wait > 0 && d.o.Mode == Full {
+		// Not longer than that, should the file system's clock be ahead of ours.
+		select {
+		case <-time.After(min(wait, grain)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// commit yields what changed since the baseline.
+func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change, error) bool) error {
+	if !d.ran {
+		d.keys = append(d.keys, key) // an empty layer
+		return nil
+	}
+	if err := d.protect.refresh(); err != nil {
+		return err
+	}
+	diff, err := d.root.Scan(ctx, d.scan(), d.stamps)
+	if err != nil {
+		return err
+	}
+	o := sandbox.Observation{Gone: diff.Gone, Seen: make([]sandbox.Observed, len(diff.Changed)), Open: d.read}
+	for i, s := range diff.Changed {
+		o.Seen[i] = sandbox.Observed{Path: s.Path, Node: s.Node}
+		if s.Links > 1 && !s.Node.IsDir() {
+			o.Seen[i].Inode = sandbox.Inode(s.Inode)
+		}
+	}
+	diff.Changed = nil
+	d.stamps, d.ran = diff.Stamps, false
+	drained := true
+	for c, err := range d.state.Capture(o) {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if !yield(c, nil) {
+			drained = false
+			break
+		}
+	}
+	if !drained {
+		key = "" // who stopped reading does not know what this key would stand for
+	}
+	d.keys = append(d.keys, key)
+	return nil
+}

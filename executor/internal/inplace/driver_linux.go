@@ -1,0 +1,220 @@
+// Package inplace is the sandbox driver for containers that allow nothing but to
+// write files: it unpacks images over the root that the executor itself runs in
+// and finds what a command changed by comparing inodes before and after.
+//
+// It owns the rule for what of that root may be lost, which paths are never
+// touched, and what the disk holds at the moment. It refuses to run where
+// something could be lost that nobody meant to lose.
+package inplace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kaniko-suite/kaniko/shared/disk"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// Mode is how closely files are looked at (--snapshot-mode).
+type Mode uint8
+
+const (
+	// Full compares inode, change time, links, size, mode, owner and times, and
+	// then the content of what differs. A command can hide nothing from it.
+	Full Mode = iota
+	// Redo does without inode and change time: it misses what keeps size and time
+	// of modification, and changes of attributes alone.
+	Redo
+	// Time sees nothing but the time of modification: it also misses changes of
+	// mode and owner.
+	Time
+)
+
+// Options say what the driver may do. The zero value is for our own image.
+type Options struct {
+	// Dir holds the executor, its spool and what the driver keeps; default
+	// /kaniko. It is never touched by a build.
+	Dir string
+	// Keep are further absolute paths that a build neither changes nor captures:
+	// the build context, --ignore-path.
+	Keep []string
+	// CaptureVarRun makes /var/run part of layers also where the runtime mounted
+	// something into it (--ignore-var-run=false).
+	CaptureVarRun bool
+	Mode          Mode
+	// Cleanup empties the root when the driver is closed.
+	Cleanup bool
+	// Force takes any root for one that may be lost.
+	Force bool
+	// Warn, if not nil, is told of what commands will not see as layers have it.
+	Warn func(string)
+}
+
+// DefaultDir is where our image has the executor.
+const DefaultDir = "/kaniko"
+
+// A Driver has one root and hence one sandbox at a time. The root is left as it
+// is between sandboxes: the next one may start from what it holds.
+type Driver struct {
+	o       Options
+	dir     tree.Path
+	protect *protection
+	quirks  quirks
+	trash   trash
+	root    *disk.Dir // reads what is in place
+	shadow  *disk.Dir // reads what layers have at paths held; nil while there is none
+	open    bool      // a sandbox is
+	warned  map[string]bool
+	closed  sync.Once
+	cerr    error
+
+	// What the disk holds.
+	valid  bool // the fields below are true
+	keys   []string
+	state  *sandbox.State
+	ran    bool         // a command ran since stamps were taken
+	stamps *disk.Stamps // nil if not known
+	// touched are directories whose entries changed since stamps were taken.
+	touched map[tree.Path]bool
+}
+
+// New looks at the root and makes a driver of it. It changes nothing yet, but
+// for the marker that it leaves in Options.Dir.
+func New(ctx context.Context, o Options) (*Driver, error) {
+	if o.Dir == "" {
+		o.Dir = DefaultDir
+	}
+	d := &Driver{o: o, dir: tree.Clean(o.Dir), warned: map[string]bool{}}
+	if d.dir == tree.Root || !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("use %s for the executor's own files: it must be an absolute path other than /", o.Dir)
+	}
+	var err error
+	if d.protect, err = protected(d.dir, o); err != nil {
+		return nil, err
+	}
+	if d.root, err = disk.Open("/", disk.Options{Xattrs: true}); err != nil {
+		return nil, err
+	}
+	if err := d.disposable(ctx); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
+	if err := os.MkdirAll(d.path(""), 0o755); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
+	if d.quirks, err = probe(d.path("")); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
+	d.trash.dir = d.path("trash")
+	return d, nil
+}
+
+// path names something in the driver's own directory.
+func (d *Driver) path(name string) string { return filepath.Join(d.dir.Abs(), name) }
+
+// Limit implements [sandbox.Driver]: there is one root.
+func (d *Driver) Limit() int { return 1 }
+
+// New implements [sandbox.Driver]. The root is not touched before it is used.
+func (d *Driver) New(_ context.Context, name string) (sandbox.Sandbox, error) {
+	if d.open {
+		return nil, fmt.Errorf("open a sandbox for %s: there is one root, and it is in use", name)
+	}
+	d.open = true
+	return &box{d: d, fresh: true}, nil
+}
+
+// Close implements [sandbox.Driver].
+func (d *Driver) Close() error {
+	d.closed.Do(func() {
+		var errs []error
+		if d.o.Cleanup {
+			errs = append(errs, d.empty())
+		}
+		errs = append(errs, d.trash.wait(), d.dropShadow(), d.root.Close())
+		d.cerr = errors.Join(errs...)
+	})
+	return d.cerr
+}
+
+// empty takes everything from the root that is not protected.
+func (d *Driver) empty() error {
+	d.valid, d.keys, d.state, d.stamps, d.touched, d.ran = false, nil, nil, nil, nil, false
+	d.protect.blocked = nil
+	if err := d.dropShadow(); err != nil {
+		return err
+	}
+	if err := d.protect.refresh(); err != nil {
+		return err
+	}
+	if err := d.trash.take(d.protect); err != nil {
+		return err
+	}
+	// What the runtime left is no part of any image: a root without layers is the
+	// same everywhere.
+	if err := unix.Chown("/", 0, 0); err != nil && os.Geteuid() == 0 {
+		return fmt.Errorf("give / to root: %w", err)
+	}
+	if err := os.Chmod("/", 0o755); err != nil && os.Geteuid() == 0 {
+		return err
+	}
+	d.valid, d.state, d.touched = true, &sandbox.State{}, map[tree.Path]bool{}
+	return nil
+}
+
+func (d *Driver) dropShadow() error {
+	if d.shadow != nil {
+		if err := d.shadow.Close(); err != nil {
+			return err
+		}
+		d.shadow = nil
+	}
+	return disk.Remove(d.path("shadow"))
+}
+
+// scan is what all walks of the root look at.
+func (d *Driver) scan() disk.Scan {
+	s := disk.Scan{
+		Held:    d.protect.held(),
+		Workers: min(4, max(2, runtime.NumCPU())),
+	}
+	switch d.o.Mode {
+	case Redo:
+		s.Fields = disk.Redo
+	case Time:
+		s.Fields = disk.TimeOnly
+	default:
+		s.Xattrs = d.quirks.silentXattr
+	}
+	return s
+}
+
+// warn says something once.
+func (d *Driver) warn(what, text string) {
+	if d.o.Warn != nil && !d.warned[what] {
+		d.warned[what] = true
+		d.o.Warn(text)
+	}
+}
+
+// holds reports whether the disk holds nothing but a prefix of the layers.
+func (d *Driver) holds(layers []sandbox.Layer) bool {
+	if !d.valid || len(d.keys) > len(layers) {
+		return false
+	}
+	for i, key := range d.keys {
+		if key == "" || layers[i].Key != key {
+			return false
+		}
+	}
+	return !d.ran // what it did and nobody committed has no key
+}
+
+var _ sandbox.Driver = (*Driver)(nil)

@@ -1,33 +1,21 @@
 package engine
 
 import (
-	"context"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/kaniko-suite/kaniko/shared/image"
 )
 
-func (b *build) assemble(_ context.Context, s *stage) (v1.Image, error) {
-	img := s.base
-	if img == nil {
-		img = empty.Image
+// assemble makes the image of a finished stage.
+func (b *build) assemble(s *stage) (v1.Image, error) {
+	a := image.Assembly{
+		Base: s.base, Config: s.plan.Config, StartInterval: s.plan.StartInterval, Created: b.Created,
 	}
 	for _, r := range s.history {
-		a := mutate.Addendum{History: v1.History{CreatedBy: r.step.CreatedBy, Created: v1.Time{Time: b.Created}, EmptyLayer: r.layer == nil}}
-		if r.layer != nil {
-			a.Layer = r.layer
-		}
-		var err error
-		if img, err = mutate.Append(img, a); err != nil {
-			return nil, err
-		}
+		a.Additions = append(a.Additions, image.Addition{
+			Layer:   r.layer,
+			History: v1.History{CreatedBy: r.step.CreatedBy, Author: s.plan.Config.Author},
+		})
 	}
-	c, err := img.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	c = c.DeepCopy()
-	c.Created = v1.Time{Time: b.Created}
-	return mutate.ConfigFile(img, c)
+	return image.Assemble(a)
 }

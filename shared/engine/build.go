@@ -48,7 +48,7 @@ func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	img, err := b.assemble(ctx, b.target)
+	img, err := b.assemble(b.target)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func newBuild(c Config, cancel context.CancelCauseFunc) *build {
 		stages:  map[*plan.Stage]*stage{},
 		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
 		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
-		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*image{}},
+		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*baseImage{}},
 	}
 	for _, s := range c.Plan.Stages {
 		st := newStage(b, s)
@@ -192,10 +192,10 @@ func (b *build) close() error {
 type images struct {
 	bases    Bases
 	mu       sync.Mutex
-	byDigest map[v1.Hash]*image
+	byDigest map[v1.Hash]*baseImage
 }
 
-type image struct {
+type baseImage struct {
 	opened  sync.Once
 	openErr error
 	img     v1.Image
@@ -206,11 +206,11 @@ type image struct {
 	index    *layered
 }
 
-func (i *images) get(ctx context.Context, p *plan.Image) (*image, error) {
+func (i *images) get(ctx context.Context, p *plan.Image) (*baseImage, error) {
 	i.mu.Lock()
 	img := i.byDigest[p.Digest]
 	if img == nil {
-		img = &image{}
+		img = &baseImage{}
 		i.byDigest[p.Digest] = img
 	}
 	i.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
@@ -19,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
@@ -125,7 +125,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registry,
-		Keychain:  authn.DefaultKeychain,
+		Keychain:  keychain.FromEnvironment(b.env.Getenv),
 		Wrap:      b.tracing.Transport,
 		UserAgent: "kaniko/" + command.Release,
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
@@ -212,7 +212,5 @@ func (b *builder) driver(ctx context.Context, p *plan.Plan) (sandbox.Driver, err
 	if b.grant != nil {
 		return isolated.New(ctx, b.grant)
 	}
-	return b.inPlace()
+	return b.inPlace(ctx)
 }
-
-func (b *builder) inPlace() (sandbox.Driver, error) { return nil, errors.New("soon") }

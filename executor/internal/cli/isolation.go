@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
 // The values of --isolation.
@@ -37,6 +40,24 @@ func (b *builder) enter(ctx context.Context) error {
 	}
 	exit.Leave()
 	return nil
+}
+
+// inPlace is the driver on this container's own root.
+func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
+	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
+	driver, err := inplace.New(ctx, inplace.Options{
+		Dir:           filepath.Dir(b.work),
+		Keep:          []string{b.context.Dir},
+		CaptureVarRun: !b.flags.whitelistVarRun,
+		Mode:          modes[b.flags.snapshotMode],
+		Cleanup:       b.flags.cleanup,
+		Force:         b.flags.force,
+		Warn:          func(text string) { b.env.Log.Warn(text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
 }
 
 // kanikoDir is the directory that the user gave for the executor's own files;

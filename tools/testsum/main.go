@@ -157,8 +157,7 @@ type testCase struct {
 	Failure *struct{} `xml:"failure"`
 	Error   *struct{} `xml:"error"`
 	Skipped *struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
+		Text string `xml:",chardata"`
 	} `xml:"skipped"`
 }
 
@@ -191,8 +190,7 @@ func (s *summary) suite(label string, in suite) {
 			s.fail(label + " " + test.Name)
 		case test.Skipped != nil:
 			s.skipped++
-			why := strings.Join(strings.Fields(test.Skipped.Message+" "+test.Skipped.Text), " ")
-			s.notes = append(s.notes, "skipped "+label+" "+test.Name+": "+why)
+			s.notes = append(s.notes, "skipped "+label+" "+test.Name+": "+reason(test.Skipped.Text))
 		default:
 			s.passed++
 		}
@@ -206,4 +204,16 @@ func (s *summary) suite(label string, in suite) {
 			s.fail(label + " " + test.Name)
 		}
 	}
+}
+
+// reason is what a skipped test said, out of the lines of its log.
+func reason(log string) string {
+	var said []string
+	for line := range strings.Lines(log) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, " ")
 }

@@ -2,7 +2,6 @@ package isolated
 
 import (
 	"context"
-	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,7 +172,8 @@ func again(t *testing.T, m mode, args ...string) (cmd *exec.Cmd, dir string) {
 
 func copySelf(t *testing.T, to string) {
 	t.Helper()
-	in, err := os.Open("/proc/self/exe")
+	// Inside, this program is all that a root holds.
+	in, err := os.Open(sandboxtest.StaticBinary(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,36 +188,6 @@ func copySelf(t *testing.T, to string) {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// libraries are what this program needs in an empty root: none, if it is static.
-func libraries(t *testing.T) []string {
-	t.Helper()
-	f, err := elf.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var out []string
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			b, err := io.ReadAll(p.Open())
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, strings.TrimRight(string(b), "\x00"))
-		}
-	}
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(maps)) {
-		if f := strings.Fields(line); len(f) == 6 && strings.Contains(f[5], ".so") && !slices.Contains(out, f[5]) {
-			out = append(out, f[5])
-		}
-	}
-	return out
 }
 
 // toy does what its arguments say, in words separated by ";".

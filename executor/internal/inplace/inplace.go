@@ -67,4 +67,3 @@ func (e *RootError) Hint() string {
 	return "run the executor in its own image, which holds nothing else; use --isolation=namespaces; " +
 		"or, if all of this root may go, say so with --force or by creating " + e.Marker
 }
-

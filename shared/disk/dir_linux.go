@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,27 +13,6 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
-
-// Prefixes of the attributes that overlayfs keeps on an upper or lower directory:
-// the first as root, the second with the mount option userxattr.
-const (
-	TrustedOverlay = "trusted.overlay."
-	UserOverlay    = "user.overlay."
-)
-
-// Options say how a [Dir] reads its directory. The zero value reads everything
-// but extended attributes.
-type Options struct {
-	// Xattrs reads extended attributes, but for those that belong to the machine
-	// (security labels, overlayfs' own).
-	Xattrs bool
-	// Overlay makes [Dir.Stats] tell whiteouts and opaque directories. It is
-	// [TrustedOverlay] or [UserOverlay].
-	Overlay string
-	// Skip leaves out an entry, and for a directory what is below it. It is not
-	// asked about the entry that a walk starts from.
-	Skip func(p tree.Path, t tree.Type) bool
-}
 
 // Dir reads a directory as a [tree.FS]. It may be used by several goroutines.
 type Dir struct {
@@ -282,8 +260,6 @@ func (d *Dir) Open(p tree.Path) (io.ReadCloser, error) {
 	}
 	return &file{fd: fd, name: string(p)}, nil
 }
-
-var errNotFile = errors.New("not a regular file")
 
 func atPath(p tree.Path) string {
 	if p == tree.Root {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -84,10 +85,8 @@ func (f *flags) check() error {
 	default:
 		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
 	}
-	switch f.isolation {
-	case isolationAuto, isolationInPlace, isolationNamespaces:
-	default:
-		return fmt.Errorf("--isolation is %q: it must be auto, in-place or namespaces", f.isolation)
+	if _, err := isolated.ParseMode(f.isolation); err != nil {
+		return err
 	}
 	for _, arg := range f.buildArgs {
 		if name, _, _ := strings.Cut(arg, "="); name == "" {

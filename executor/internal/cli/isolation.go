@@ -12,29 +12,23 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
-// The values of --isolation.
-const (
-	isolationAuto       = "auto"
-	isolationInPlace    = "in-place"
-	isolationNamespaces = "namespaces"
-)
-
 // enter continues the build in namespaces where the user wants that and the
 // machine allows it; then it does not return. Otherwise the build goes on in place.
 func (b *builder) enter(ctx context.Context) error {
-	if b.grant != nil || b.flags.isolation == isolationInPlace {
+	if b.grant != nil {
 		return nil
 	}
-	grant, err := isolated.Probe(ctx, isolated.StateDirs(b.kanikoDir()))
-	var refused *isolated.Refused
-	switch {
-	case errors.As(err, &refused) && b.flags.isolation == isolationAuto:
-		b.env.Log.Debug("namespaces are not to be had here, so RUN runs in place", "reason", err)
-		return nil
-	case err != nil:
+	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), isolated.StateDirs(b.kanikoDir()))
+	if err != nil {
 		return err
 	}
-	exit, err := isolated.Enter(ctx, grant)
+	if choice.Grant == nil {
+		if choice.Reason != nil {
+			b.env.Log.Debug("namespaces are not to be had here, so RUN runs in place", "reason", choice.Reason)
+		}
+		return nil
+	}
+	exit, err := isolated.Enter(ctx, choice.Grant)
 	if err != nil {
 		return err
 	}

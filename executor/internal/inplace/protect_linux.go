@@ -37,8 +37,25 @@ type protection struct {
 	// blocked are directories that must stay because of what is mounted below, while
 	// a layer wants something else in their place.
 	blocked []tree.Path
-	set     map[tree.Path]bool
-	above   map[tree.Path]bool
+	all     pathSet // what commands' changes are not looked for in, and layers not put
+	kept    pathSet // what is not deleted: all but what is only ignored
+}
+
+// pathSet is a set of paths with the directories that lead to them.
+type pathSet struct{ in, above map[tree.Path]bool }
+
+func newPathSet(lists ...[]tree.Path) pathSet {
+	s := pathSet{in: map[tree.Path]bool{}, above: map[tree.Path]bool{}}
+	for _, list := range lists {
+		for _, p := range list {
+			s.in[p] = true
+			for p != tree.Root {
+				p = p.Parent()
+				s.above[p] = true
+			}
+		}
+	}
+	return s
 }
 
 func protected(dir tree.Path, o Options) (*protection, error) {
@@ -94,24 +111,17 @@ func (p *protection) refresh() error {
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("find mount points: %w", err)
 	}
-	if p.varRun && slices.ContainsFunc(p.mounts, func(q tree.Path) bool { return q.Within(varRunPath) }) {
-		p.mounts = append(p.mounts, varRunPath)
-	}
 	p.index()
 	return nil
 }
 
 func (p *protection) index() {
-	p.set, p.above = map[tree.Path]bool{}, map[tree.Path]bool{}
-	for _, list := range [][]tree.Path{p.own, p.mounts, p.blocked} {
-		for _, q := range list {
-			p.set[q] = true
-			for q != tree.Root {
-				q = q.Parent()
-				p.above[q] = true
-			}
-		}
+	p.kept = newPathSet(p.own, p.mounts)
+	ignored := p.blocked
+	if p.varRun && p.kept.above[varRunPath] {
+		ignored = append([]tree.Path{varRunPath}, ignored...)
 	}
+	p.all = newPathSet(p.own, p.mounts, ignored)
 }
 
 // block protects a directory that a layer wants to be something else.
@@ -123,7 +133,7 @@ func (p *protection) block(q tree.Path) {
 // covers reports whether q or a directory above it is protected.
 func (p *protection) covers(q tree.Path) bool {
 	for {
-		if p.set[q] {
+		if p.all.in[q] {
 			return true
 		}
 		if q == tree.Root {
@@ -134,12 +144,12 @@ func (p *protection) covers(q tree.Path) bool {
 }
 
 // leads reports whether something protected lies below q.
-func (p *protection) leads(q tree.Path) bool { return p.above[q] }
+func (p *protection) leads(q tree.Path) bool { return p.all.above[q] }
 
 // held lists what is protected, in order.
 func (p *protection) held() []tree.Path {
-	list := make([]tree.Path, 0, len(p.set))
-	for q := range p.set {
+	list := make([]tree.Path, 0, len(p.all.in))
+	for q := range p.all.in {
 		list = append(list, q)
 	}
 	slices.SortFunc(list, tree.Compare)

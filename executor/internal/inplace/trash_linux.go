@@ -23,8 +23,8 @@ type trash struct {
 	errs  []error
 }
 
-// take empties the root but for what is protected.
-func (t *trash) take(p *protection) error {
+// take empties the root but for what is kept.
+func (t *trash) take(keep pathSet) error {
 	t.n++
 	to := filepath.Join(t.dir, strconv.Itoa(t.n))
 	// What an earlier process left goes too.
@@ -34,7 +34,7 @@ func (t *trash) take(p *protection) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	if err := t.move("/", tree.Root, p, to); err != nil {
+	if err := t.move("/", tree.Root, keep, to); err != nil {
 		return err
 	}
 	t.going.Go(func() {
@@ -48,7 +48,7 @@ func (t *trash) take(p *protection) error {
 }
 
 // move moves the entries of the directory dir to the directory to.
-func (t *trash) move(dir string, at tree.Path, p *protection, to string) error {
+func (t *trash) move(dir string, at tree.Path, keep pathSet, to string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -60,12 +60,12 @@ func (t *trash) move(dir string, at tree.Path, p *protection, to string) error {
 	for _, name := range names {
 		child := at.Join(name)
 		switch {
-		case p.set[child]:
+		case keep.in[child]:
 			continue
-		case p.leads(child):
+		case keep.above[child]:
 			// The way to something protected stays, as bare as a missing directory would be
 			// made.
-			if err := t.stay(child, p, to); err != nil {
+			if err := t.stay(child, keep, to); err != nil {
 				return err
 			}
 			continue
@@ -85,7 +85,7 @@ func (t *trash) move(dir string, at tree.Path, p *protection, to string) error {
 	return nil
 }
 
-func (t *trash) stay(dir tree.Path, p *protection, to string) error {
+func (t *trash) stay(dir tree.Path, keep pathSet, to string) error {
 	st, err := os.Lstat(dir.Abs())
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (t *trash) stay(dir tree.Path, p *protection, to string) error {
 		// Not the way itself but a link on it: the protected path is named through it.
 		return nil
 	}
-	if err := t.move(dir.Abs(), dir, p, to); err != nil {
+	if err := t.move(dir.Abs(), dir, keep, to); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {

@@ -122,7 +122,7 @@ func (e *Refused) Unwrap() []error {
 func (e *Refused) Hint() string {
 	for _, a := range e.Attempts {
 		if a.Dir != "" {
-			return "a namespace was granted, but no directory fit for layers: mount a volume (an emptyDir, not the container's own file system) and name it with --sandbox-dir"
+			return "a namespace was granted, but no directory fit for layers: mount a volume (an emptyDir, not the container's own file system) and name it with --kaniko-dir"
 		}
 	}
 	return "allow user namespaces (in Docker a seccomp profile that lets clone and mount pass, in Kubernetes no RuntimeDefault profile), or use --isolation=in-place"

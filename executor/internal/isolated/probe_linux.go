@@ -20,7 +20,7 @@ import (
 // data. volatile spares the sync of what is thrown away anyway; old kernels and
 // gVisor do not know it, or none of them.
 func overlayOptions() []string {
-	const plain = "index=off,metacopy=off,redirect_dir=off"
+	const plain = "index=off,metacopy=off,redirect_dir=nofollow"
 	return []string{plain + ",volatile", plain, ""}
 }
 

@@ -74,7 +74,7 @@ func (g *Grant) root(at string, o reaper.Overlay, etc string) *reaper.Root {
 	// them only by user id 0, which a command has unless in a user namespace.
 	guarded := g.Method.User
 	for _, p := range []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"} {
-		add(reaper.Mount{Type: "bind", Source: p, Target: p, Flags: plain | unix.MS_REC | unix.MS_RDONLY, Existing: true, Optional: guarded})
+		add(reaper.Mount{Type: "restrict", Target: p, Flags: plain | unix.MS_REC | unix.MS_RDONLY, Existing: true, Optional: guarded})
 	}
 	for _, p := range []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/latency_stats"} {
 		add(reaper.Mount{Type: "bind", Source: os.DevNull, Target: p, Existing: true, Optional: guarded})

@@ -110,6 +110,7 @@ func (b *box) push(ctx context.Context, l sandbox.Layer, low *lower) error {
 	if len(low.changes) == 0 {
 		return nil
 	}
+	bare := low.bare(b.state.Tree())
 	if err := b.state.Apply(all(low.changes)); err != nil {
 		return err
 	}
@@ -117,11 +118,11 @@ func (b *box) push(ctx context.Context, l sandbox.Layer, low *lower) error {
 		// The kernel does not look for the mark on the root of a lower directory.
 		b.stack = nil
 	}
-	top, err := st.fix(ctx, low, b.stack, b.state.Tree())
+	top, err := st.fix(ctx, low, b.stack, bare, b.state.Tree())
 	if err != nil {
 		return err
 	}
-	if len(top) > 1 {
+	if !top[0].shared && top[0] != low {
 		b.own = append(b.own, top[0])
 	}
 	b.stack = append(slices.Clone(top), b.stack...)

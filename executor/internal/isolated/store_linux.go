@@ -44,6 +44,9 @@ type lower struct {
 	changes []layer.Change // without contents, in the order of the stream
 	implied []tree.Path    // directories that only lead to something
 	links   []layer.Change // hard links to files of other layers, not in the directory
+	// shared says that the store keeps it for any sandbox; otherwise it goes with
+	// the one that made it.
+	shared bool
 	// over are the names of the directories that a commit was made on, topmost
 	// first; nil for a layer that was unpacked. What a command left in passing,
 	// such as a directory that is as it was, is right on top of these only.
@@ -69,12 +72,17 @@ func (s *store) get(ctx context.Context, l sandbox.Layer) (*lower, error) {
 	if l.Key == "" {
 		return s.write(ctx, l)
 	}
+	return s.once(ctx, "layer\x00"+l.Key, func() (*lower, error) { return s.write(ctx, l) })
+}
+
+// once is what make makes, for all who ask with the same key.
+func (s *store) once(ctx context.Context, key string, make1 func() (*lower, error)) (*lower, error) {
 	for {
 		s.mu.Lock()
-		e, ok := s.byKey[l.Key]
+		e, ok := s.byKey[key]
 		if !ok {
 			e = &entry{done: make(chan struct{})}
-			s.byKey[l.Key] = e
+			s.byKey[key] = e
 		}
 		s.mu.Unlock()
 		if ok {
@@ -90,10 +98,12 @@ func (s *store) get(ctx context.Context, l sandbox.Layer) (*lower, error) {
 			// Its entry is gone, so this is a try with a stream of one's own.
 			continue
 		}
-		e.lower, e.err = s.write(ctx, l)
-		if e.err != nil {
+		e.lower, e.err = make1()
+		if e.err == nil {
+			e.lower.shared = true
+		} else {
 			s.mu.Lock()
-			delete(s.byKey, l.Key)
+			delete(s.byKey, key)
 			s.mu.Unlock()
 		}
 		close(e.done)
@@ -106,11 +116,13 @@ func (s *store) keep(key string, l *lower) (kept bool) {
 	if key == "" {
 		return false
 	}
+	key = "layer\x00" + key
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.byKey[key]; ok {
 		return false
 	}
+	l.shared = true
 	e := &entry{done: make(chan struct{}), lower: l}
 	close(e.done)
 	s.byKey[key] = e
@@ -254,23 +266,56 @@ func (e *IDError) Hint() string {
 	return "widen the user's ranges of ids in /etc/subuid and /etc/subgid, or build as root"
 }
 
+// bare lists the directories of a layer in which whiteouts would be listed by
+// name: those that no directory of a lower layer is merged with. The kernel
+// takes whiteouts out only where it merges. before is the root without the layer.
+func (l *lower) bare(before *tree.Tree) []tree.Path {
+	if l.over != nil {
+		return nil // the kernel itself wrote it
+	}
+	var parents []tree.Path
+	opaque := map[tree.Path]bool{}
+	for _, c := range l.changes {
+		switch c.Kind {
+		case layer.Opaque:
+			opaque[c.Path] = true
+		case layer.Delete:
+			opaque[c.Path] = true // if the same layer has a directory there
+			if n := len(parents); n == 0 || parents[n-1] != c.Path.Parent() {
+				parents = append(parents, c.Path.Parent())
+			}
+		}
+	}
+	return slices.DeleteFunc(parents, func(p tree.Path) bool {
+		if n, ok := before.Lookup(p); !ok || !n.IsDir() {
+			return p == tree.Root
+		}
+		for ; p != tree.Root; p = p.Parent() {
+			if opaque[p] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // fix brings a layer's directory in line with what is below it in one sandbox:
-// directories that only lead to something look as lower layers have them, and
-// hard links to files of other layers get the content. before and after are the
-// sandbox's root without and with the layer. It gives the directories to mount,
-// topmost first: l, and perhaps one on top of it that is the sandbox's own.
-func (s *store) fix(ctx context.Context, l *lower, below []*lower, after *tree.Tree) ([]*lower, error) {
+// directories that only lead to something look as lower layers have them, hard
+// links to files of other layers get the content, and whiteouts in bare
+// directories are not seen. after is the sandbox's root with the layer. It gives
+// the directories to mount, topmost first: l, and perhaps one on top of it.
+func (s *store) fix(ctx context.Context, l *lower, below []*lower, bare []tree.Path, after *tree.Tree) ([]*lower, error) {
 	nodes := make([]tree.Node, len(l.implied))
-	absent := false
+	empty := false
 	for i, p := range l.implied {
 		n, ok := after.Lookup(p)
-		if !ok {
-			absent = true // it held whiteouts of what is not there
+		if !ok || !n.IsDir() {
+			empty = true // it holds whiteouts of what is not there
 		}
 		nodes[i] = n
 	}
 	stack := []*lower{l}
-	own := len(l.links) > 0 || absent
+	own := len(l.links) > 0 || len(bare) > 0 || empty
 	if !own {
 		done, err := l.dress(ctx, s, nodes)
 		if err != nil {
@@ -281,6 +326,25 @@ func (s *store) fix(ctx context.Context, l *lower, below []*lower, after *tree.T
 	if !own {
 		return stack, nil
 	}
+	write := func() (*lower, error) { return s.writeFix(ctx, l, below, bare, after) }
+	var f *lower
+	var err error
+	if l.shared && !slices.ContainsFunc(below, func(l *lower) bool { return !l.shared }) {
+		key := "fix\x00" + l.name
+		for _, b := range below {
+			key += "\x00" + b.name
+		}
+		f, err = s.once(ctx, key, write)
+	} else {
+		f, err = write()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append([]*lower{f}, stack...), nil
+}
+
+func (s *store) writeFix(ctx context.Context, l *lower, below []*lower, bare []tree.Path, after *tree.Tree) (*lower, error) {
 	name, path, err := s.directory()
 	if err != nil {
 		return nil, err
@@ -290,12 +354,12 @@ func (s *store) fix(ctx context.Context, l *lower, below []*lower, after *tree.T
 		err = disk.WriteAll(ctx, path, disk.WriterOptions{
 			Whiteouts: s.grant.whiteouts(),
 			Refused:   func(disk.Refusal) error { return nil },
-		}, fixes(l, below, after), nil)
+		}, fixes(l, below, bare, after), nil)
 	}
 	if err != nil {
 		return nil, errors.Join(s.explain(err), f.remove(s))
 	}
-	return append([]*lower{f}, stack...), nil
+	return f, nil
 }
 
 // dress gives the layer's implied directories their nodes in place. It can do so
@@ -328,43 +392,61 @@ func (l *lower) dress(ctx context.Context, s *store, nodes []tree.Node) (done bo
 }
 
 // fixes are the changes of a directory that goes on top of l.
-func fixes(l *lower, below []*lower, after *tree.Tree) layer.Changes {
+func fixes(l *lower, below []*lower, bare []tree.Path, after *tree.Tree) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
 		at := map[tree.Path]layer.Change{}
 		// Whatever is put must not change the looks of what leads there.
 		lead := func(p tree.Path) {
 			for p != tree.Root {
 				p = p.Parent()
-				if n, ok := after.Lookup(p); ok && p != tree.Root {
+				if n, ok := after.Lookup(p); ok && n.IsDir() && p != tree.Root {
 					at[p] = layer.Change{Path: p, Kind: layer.Put, Node: n}
 				}
 			}
 		}
-		for _, p := range l.implied {
-			if n, ok := after.Lookup(p); ok {
-				at[p] = layer.Change{Path: p, Kind: layer.Put, Node: n}
-				lead(p)
-			} else if _, ok := after.Lookup(p.Parent()); ok {
-				at[p] = layer.Change{Path: p, Kind: layer.Delete}
-				lead(p)
-			}
-		}
-		for _, c := range l.links {
-			names := after.Links(c.Path)
-			if !slices.Contains(names, c.Hard) {
-				continue // the same layer has replaced one of them since
+		// restore puts a file that is below once more, by all its names.
+		restore := func(p, from tree.Path) {
+			n, _ := after.Lookup(p)
+			names := after.Links(p)
+			if len(names) == 0 {
+				names = []tree.Path{p}
 			}
 			slices.SortFunc(names, tree.Compare)
-			n, _ := after.Lookup(c.Path)
 			for i, p := range names {
 				put := layer.Change{Path: p, Kind: layer.Put, Node: n, Open: func() (io.ReadCloser, error) {
-					return open(below, c.Hard)
+					return open(below, from)
 				}}
 				if i > 0 && n.Type == tree.File {
 					put.Hard, put.Open = names[0], nil
 				}
 				at[p] = put
 				lead(p)
+			}
+		}
+		for _, p := range bare {
+			if n, ok := after.Lookup(p); ok && n.IsDir() {
+				at[p] = layer.Change{Path: p, Kind: layer.Put, Node: n}
+				lead(p)
+			}
+		}
+		for _, p := range l.implied {
+			n, ok := after.Lookup(p)
+			parent, _ := after.Lookup(p.Parent())
+			switch {
+			case ok && n.IsDir():
+				at[p] = layer.Change{Path: p, Kind: layer.Put, Node: n}
+				lead(p)
+			case ok:
+				restore(p, p)
+			case parent.IsDir():
+				at[p] = layer.Change{Path: p, Kind: layer.Delete}
+				lead(p)
+			}
+		}
+		for _, c := range l.links {
+			// Unless the same layer has replaced one of them since.
+			if slices.Contains(after.Links(c.Path), c.Hard) {
+				restore(c.Path, c.Hard)
 			}
 		}
 		paths := make([]tree.Path, 0, len(at))

@@ -54,7 +54,8 @@ type Overlay struct {
 // Mount is one thing that a command finds in its root and no layer holds. A
 // target that is missing is made, and taken away again after the command.
 type Mount struct {
-	// Type is "bind", "symlink" or the type of a file system.
+	// Type is "bind", "restrict" (which binds Target onto itself, to give it Flags),
+	// "symlink" or the type of a file system.
 	Type string
 	// Source is, for a bind, an absolute path in the caller's root; for a
 	// symlink its target.

@@ -123,7 +123,13 @@ func (p *initProcess) mount(m Mount, source *os.File) error {
 	if err := p.ensure(m.Target, m.File); err != nil {
 		return &SetupError{Step: "make " + m.Target, Err: err}
 	}
-	if m.Type == "bind" {
+	switch m.Type {
+	case "restrict":
+		if err := unix.Mount(m.Target, m.Target, "", unix.MS_BIND|m.Flags&unix.MS_REC, ""); err != nil {
+			return &SetupError{Step: step, Err: err}
+		}
+		return restrict(m)
+	case "bind":
 		// The old root's /proc leads to the opened source, through a link that the
 		// kernel follows by itself.
 		from := "proc/self/fd/" + strconv.Itoa(int(source.Fd()))

@@ -1,10 +1,12 @@
 package reaper
 
 import (
+	"debug/elf"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,20 +28,12 @@ func image(t *testing.T, files map[string]string) (*Root, string) {
 			t.Fatal(err)
 		}
 	}
-	exe, err := os.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
+	copyFile(t, "/proc/self/exe", filepath.Join(dir, "lower/toy"))
+	for _, l := range libraries(t) {
+		copyFile(t, l, filepath.Join(dir, "lower", l))
 	}
-	defer exe.Close()
-	w, err := os.OpenFile(filepath.Join(dir, "lower/toy"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(w, exe); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
 	for name, data := range files {
+		var err error
 		p := filepath.Join(dir, "lower", name)
 		os.MkdirAll(filepath.Dir(p), 0o755)
 		if link, ok := strings.CutPrefix(data, "-> "); ok {
@@ -60,6 +54,50 @@ func image(t *testing.T, files map[string]string) (*Root, string) {
 			{Type: "bind", Source: "/dev/null", Target: "/dev/null", File: true},
 		},
 	}, dir
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// libraries are what this program needs in an empty root: none, if it is static.
+func libraries(t *testing.T) []string {
+	t.Helper()
+	f, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var out []string
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			b, err := io.ReadAll(p.Open())
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, strings.TrimRight(string(b), "\x00"))
+		}
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		if f := strings.Fields(line); len(f) == 6 && strings.Contains(f[5], ".so") && !slices.Contains(out, f[5]) {
+			out = append(out, f[5])
+		}
+	}
+	return out
 }
 
 func inRoot(t *testing.T, r *Root, p sandbox.Process) (string, error) {

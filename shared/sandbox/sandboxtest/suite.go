@@ -430,8 +430,10 @@ func testCommits(t *testing.T, d sandbox.Driver) {
 
 func testBackground(t *testing.T, d sandbox.Driver) {
 	r := open(t, d, Shell(t))
-	r.sh("(trap '' TERM HUP INT; while :; do echo x >>/ticks; usleep 5000; done) >/dev/null 2>&1 & " +
-		"setsid sh -c 'while :; do echo x >>/ticks; usleep 5000; done' >/dev/null 2>&1 & " +
+	// A name of its own, since other tests on this machine may be seen.
+	mark := fmt.Sprintf("x%dx%d", os.Getpid(), time.Now().UnixNano())
+	r.sh("sh -c 'trap \"\" TERM HUP INT; while :; do echo " + mark + " >>/ticks; usleep 5000; done' >/dev/null 2>&1 & " +
+		"setsid sh -c 'while :; do echo " + mark + " >>/ticks; usleep 5000; done' >/dev/null 2>&1 & " +
 		"while ! [ -s /ticks ]; do usleep 1000; done")
 	cs := r.commit()
 	if d := cmp.Diff([]string{"+ ticks"}, lines(cs)); d != "" {
@@ -441,7 +443,7 @@ func testBackground(t *testing.T, d sandbox.Driver) {
 	time.Sleep(50 * time.Millisecond)
 	wantText(t, "size of what a process left behind wrote", r.sh("stat -c %s /ticks"), fmt.Sprintln(size))
 	r.wantCommit()
-	if out := r.sh("ps | grep -c '[t]icks' || true"); strings.TrimSpace(out) != "0" {
+	if out := r.sh("ps | grep -c '[x]" + mark[1:] + "' || true"); strings.TrimSpace(out) != "0" {
 		t.Errorf("processes left: %s", out)
 	}
 }

@@ -73,24 +73,54 @@ func (d *Dir) Stats(from tree.Path) iter.Seq2[*Stat, error] {
 	return func(yield func(*Stat, error) bool) { d.walk(from, yield) }
 }
 
+// List implements [tree.Lister].
+func (d *Dir) List(dir tree.Path) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		w := d.newWalker(func(s *Stat, err error) bool {
+			switch {
+			case err != nil:
+				return yield(tree.Entry{}, err)
+			case s.Path != dir:
+				return yield(s.Entry, nil)
+			case !s.Node.IsDir():
+				return yield(tree.Entry{}, pathError("list", d.name, dir, fs.ErrNotExist))
+			}
+			return true
+		})
+		w.shallow = true
+		w.walk(dir)
+	}
+}
+
 // walker is one walk under way.
 type walker struct {
-	d     *Dir
-	yield func(*Stat, error) bool
-	first map[Inode]tree.Path
-	stat  Stat
-	buf   []byte
-	xbuf  []byte
+	d *Dir
+	// shallow walks look no further than what is directly in the first directory.
+	shallow bool
+	depth   int
+	yield   func(*Stat, error) bool
+	first   map[Inode]tree.Path
+	stat    Stat
+	buf     []byte
+	xbuf    []byte
 }
 
 func (d *Dir) walk(from tree.Path, yield func(*Stat, error) bool) {
+	d.newWalker(yield).walk(from)
+}
+
+func (d *Dir) newWalker(yield func(*Stat, error) bool) *walker {
 	w := &walker{d: d, yield: yield}
 	if d.o.Xattrs || d.o.Overlay != "" {
 		w.xbuf = make([]byte, 1024)
 	}
-	at, name := d.fd, ""
+	return w
+}
+
+func (w *walker) walk(from tree.Path) {
+	at, name := w.d.fd, ""
 	if from != tree.Root {
-		parent, err := openBelow(d.fd, from.Parent(), unix.O_PATH|unix.O_DIRECTORY)
+		parent, err := openBelow(w.d.fd, from.Parent(), unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			w.fail("lstat", from, err, true)
 			return
@@ -189,9 +219,11 @@ func (w *walker) visit(at int, name string) bool {
 	if !w.yield(&w.stat, nil) {
 		return false
 	}
-	if !dir {
+	if !dir || w.shallow && w.depth > 0 {
 		return true
 	}
+	w.depth++
+	defer func() { w.depth-- }()
 	if name == "" {
 		name = "."
 	}

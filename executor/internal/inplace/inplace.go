@@ -62,6 +62,9 @@ func (e *RootError) Error() string {
 	return fmt.Sprintf("build in place: the build would delete %s, as all else in this root", e.Path)
 }
 
+// ExitCode is that of what this machine does not allow (EX_CONFIG).
+func (e *RootError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *RootError) Hint() string {
 	return "run the executor in its own image, which holds nothing else; use --isolation=namespaces; " +

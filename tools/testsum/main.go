@@ -58,8 +58,9 @@ type summary struct {
 // event is what is used of Bazel's build events.
 type event struct {
 	ID struct {
-		TestResult      *struct{ Label string }
-		TargetCompleted *struct{ Label string }
+		TestResult       *struct{ Label string }
+		TargetCompleted  *struct{ Label string }
+		TargetConfigured *struct{ Label string }
 	}
 	TestResult *struct {
 		Status           string
@@ -102,6 +103,8 @@ func read(name string) (*summary, error) {
 			}
 		case e.Completed != nil && e.ID.TargetCompleted != nil && !e.Completed.Success:
 			sum.fail(e.ID.TargetCompleted.Label + " does not build")
+		case e.Aborted != nil && e.ID.TargetConfigured != nil:
+			sum.fail(fmt.Sprintf("%s: %s", e.ID.TargetConfigured.Label, e.Aborted.Reason))
 		case e.Finished != nil:
 			finished = true
 			if code := e.Finished.ExitCode; code.Code != bazelOK && code.Code != bazelTestsFailed && sum.failed == 0 {

@@ -98,6 +98,12 @@ func TestRead(t *testing.T) {
 			want:   counts{0, 1, 0},
 			notes:  []string{"FAILED //a:t does not build"},
 		},
+		"is not understood": {
+			exit:   1,
+			events: []string{`{"id":{"targetConfigured":{"label":"//a:t"}},"aborted":{"reason":"ANALYSIS_FAILURE"}}`},
+			want:   counts{0, 1, 0},
+			notes:  []string{"FAILED //a:t: ANALYSIS_FAILURE"},
+		},
 		"bad command line": {
 			exit:  2,
 			want:  counts{0, 1, 0},

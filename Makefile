@@ -5,7 +5,7 @@ programs := executor warmer cachegc inspect
 export CGO_ENABLED = 0
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick fmt demo bench
+.PHONY: build test quick e2e fmt demo bench
 
 # The programs, in bin/, by the go command alone.
 build:
@@ -21,6 +21,11 @@ quick:
 	go vet work
 	go test work
 
+# Real images with real servers: minutes, as root.
+e2e:
+	@tools/setup.sh packages
+	@tools/e2e.sh
+
 # Everything that is formatted or generated: Go, BUILD files, the lists of dependencies.
 fmt:
 	@tools/fmt.sh
@@ -31,4 +36,5 @@ demo:
 
 # Measures builds against the other builders that this machine has.
 bench:
+	@tools/setup.sh packages
 	@tools/bench/run.sh

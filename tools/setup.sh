@@ -1,7 +1,8 @@
 #!/bin/bash
-# Makes a Debian machine ready for `make test`: Bazel if there is none, and the
-# servers and tools that tests talk to. As root it installs what is missing; as
-# anybody else it says what is, and tests which need it are skipped.
+# Makes a Debian machine ready: for `make test` Bazel, if there is none, and the
+# servers and tools that tests talk to; with the argument "packages" only these. As
+# root it installs what is missing; as anybody else it says what is, and tests which
+# need it are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -49,6 +50,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: not installed, so tests which need them are skipped: ${missing[*]}" >&2
   fi
 fi
+
+[ "${1:-}" != packages ] || exit 0
 
 # A Bazel of the user's own is left alone; ours is brought up to date.
 bazel=$(command -v bazel || true)

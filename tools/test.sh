@@ -4,14 +4,15 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PATH=$PATH:/usr/local/bin:/usr/local/go/bin
-events=$(mktemp) || exit 1
-trap 'rm -f "$events"' EXIT
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
 [ $# -gt 0 ] || set -- //...
+(cd tools && GOWORK=off go build -o "$scratch/testsum" ./testsum) || exit 1
 # shellcheck disable=SC2086 # a list of flags
 bazel test --keep_going --color=no --curses=no --noshow_loading_progress \
-  --build_event_json_file="$events" ${BAZEL_FLAGS:-} "$@" </dev/null
+  --show_progress_rate_limit=10 --build_event_json_file="$scratch/events" ${BAZEL_FLAGS:-} "$@" </dev/null
 status=$?
-(cd tools && GOWORK=off go run ./testsum "$events")
+"$scratch/testsum" "$scratch/events"
 counted=$?
 [ $status -ne 0 ] && exit $status
 exit $counted

@@ -11,11 +11,12 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
-// layer is a registry's layer that is read from the directory.
-type layer struct {
+// baseLayer is a registry's layer that is read from the directory.
+type baseLayer struct {
 	*registry.Layer
 	ctx context.Context
 	dir *Dir
@@ -23,7 +24,7 @@ type layer struct {
 
 // Compressed reads the layer behind whoever fetches it. io.EOF is read only of
 // content whose digest and size are right.
-func (l *layer) Compressed() (io.ReadCloser, error) {
+func (l *baseLayer) Compressed() (io.ReadCloser, error) {
 	b, err := l.dir.blob(l.Layer)
 	if err != nil {
 		return nil, err
@@ -32,12 +33,12 @@ func (l *layer) Compressed() (io.ReadCloser, error) {
 }
 
 // Uncompressed is the layer's tar archive; see Compressed.
-func (l *layer) Uncompressed() (io.ReadCloser, error) {
+func (l *baseLayer) Uncompressed() (io.ReadCloser, error) {
 	r, err := l.Compressed()
 	if err != nil {
 		return nil, err
 	}
-	return registry.Uncompress(r)
+	return layer.Decompress(r)
 }
 
 // blob is the bytes of a layer: a file that grows as long as somebody reads.
@@ -169,7 +170,11 @@ func (b *blob) fetch(ctx context.Context) error {
 	}
 	got := v1.Hash{Algorithm: b.desc.Digest.Algorithm, Hex: fmt.Sprintf("%x", b.hash.Sum(nil))}
 	if got != b.desc.Digest || b.n != b.desc.Size {
-		return fmt.Errorf("pull layer: %w", &registry.CorruptError{Want: b.desc.Digest, Got: got, WantSize: b.desc.Size, GotSize: b.n})
+		at := b.from.Ref()
+		return &registry.Error{
+			Attempt: "pull layer " + at.Name(), Host: at.RegistryStr(), Repository: at.RepositoryStr(),
+			Err: &registry.CorruptError{Want: b.desc.Digest, Got: got, WantSize: b.desc.Size, GotSize: b.n},
+		}
 	}
 	return nil
 }

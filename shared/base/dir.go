@@ -81,7 +81,7 @@ func (d *Dir) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	}
 	i := &image{Image: from}
 	for _, b := range from.Blobs() {
-		i.layers = append(i.layers, &remote.MountableLayer{Layer: &layer{Layer: b, ctx: ctx, dir: d}, Reference: from.Ref()})
+		i.layers = append(i.layers, &remote.MountableLayer{Layer: &baseLayer{Layer: b, ctx: ctx, dir: d}, Reference: from.Ref()})
 	}
 	return i, nil
 }

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,27 +13,6 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
-
-// Prefixes of the attributes that overlayfs keeps on an upper or lower directory:
-// the first as root, the second with the mount option userxattr.
-const (
-	TrustedOverlay = "trusted.overlay."
-	UserOverlay    = "user.overlay."
-)
-
-// Options say how a [Dir] reads its directory. The zero value reads everything
-// but extended attributes.
-type Options struct {
-	// Xattrs reads extended attributes, but for those that belong to the machine
-	// (security labels, overlayfs' own).
-	Xattrs bool
-	// Overlay makes [Dir.Stats] tell whiteouts and opaque directories. It is
-	// [TrustedOverlay] or [UserOverlay].
-	Overlay string
-	// Skip leaves out an entry, and for a directory what is below it. It is not
-	// asked about the entry that a walk starts from.
-	Skip func(p tree.Path, t tree.Type) bool
-}
 
 // Dir reads a directory as a [tree.FS]. It may be used by several goroutines.
 type Dir struct {
@@ -95,24 +73,54 @@ func (d *Dir) Stats(from tree.Path) iter.Seq2[*Stat, error] {
 	return func(yield func(*Stat, error) bool) { d.walk(from, yield) }
 }
 
+// List implements [tree.Lister].
+func (d *Dir) List(dir tree.Path) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		w := d.newWalker(func(s *Stat, err error) bool {
+			switch {
+			case err != nil:
+				return yield(tree.Entry{}, err)
+			case s.Path != dir:
+				return yield(s.Entry, nil)
+			case !s.Node.IsDir():
+				return yield(tree.Entry{}, pathError("list", d.name, dir, fs.ErrNotExist))
+			}
+			return true
+		})
+		w.shallow = true
+		w.walk(dir)
+	}
+}
+
 // walker is one walk under way.
 type walker struct {
-	d     *Dir
-	yield func(*Stat, error) bool
-	first map[Inode]tree.Path
-	stat  Stat
-	buf   []byte
-	xbuf  []byte
+	d *Dir
+	// shallow walks look no further than what is directly in the first directory.
+	shallow bool
+	depth   int
+	yield   func(*Stat, error) bool
+	first   map[Inode]tree.Path
+	stat    Stat
+	buf     []byte
+	xbuf    []byte
 }
 
 func (d *Dir) walk(from tree.Path, yield func(*Stat, error) bool) {
+	d.newWalker(yield).walk(from)
+}
+
+func (d *Dir) newWalker(yield func(*Stat, error) bool) *walker {
 	w := &walker{d: d, yield: yield}
 	if d.o.Xattrs || d.o.Overlay != "" {
 		w.xbuf = make([]byte, 1024)
 	}
-	at, name := d.fd, ""
+	return w
+}
+
+func (w *walker) walk(from tree.Path) {
+	at, name := w.d.fd, ""
 	if from != tree.Root {
-		parent, err := openBelow(d.fd, from.Parent(), unix.O_PATH|unix.O_DIRECTORY)
+		parent, err := openBelow(w.d.fd, from.Parent(), unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			w.fail("lstat", from, err, true)
 			return
@@ -211,9 +219,11 @@ func (w *walker) visit(at int, name string) bool {
 	if !w.yield(&w.stat, nil) {
 		return false
 	}
-	if !dir {
+	if !dir || w.shallow && w.depth > 0 {
 		return true
 	}
+	w.depth++
+	defer func() { w.depth-- }()
 	if name == "" {
 		name = "."
 	}
@@ -282,8 +292,6 @@ func (d *Dir) Open(p tree.Path) (io.ReadCloser, error) {
 	}
 	return &file{fd: fd, name: string(p)}, nil
 }
-
-var errNotFile = errors.New("not a regular file")
 
 func atPath(p tree.Path) string {
 	if p == tree.Root {

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -306,6 +307,24 @@ func (f *filtered) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
 		}
 		if !some {
 			yield(tree.Entry{}, &fs.PathError{Op: "lstat", Path: from.Abs(), Err: fs.ErrNotExist})
+		}
+	}
+}
+
+// List implements [tree.Lister].
+func (f *filtered) List(dir tree.Path) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		for e, err := range tree.List(f.under, dir) {
+			if err == nil {
+				// A directory that is left out is there if something below it is.
+				_, err = tree.Stat(f, e.Path)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
 		}
 	}
 }

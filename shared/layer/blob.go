@@ -144,31 +144,50 @@ func (b *Blob) Remove() error { return os.Remove(b.path) }
 
 // follower reads a file that grows.
 type follower struct {
-	blob *Blob
-	f    *os.File
-	at   int64
+	blob   *Blob
+	f      *os.File
+	at     int64
+	closed bool // under blob.mu
 }
 
 func (r *follower) Read(p []byte) (int, error) {
-	b := r.blob
-	b.mu.Lock()
-	for r.at >= b.written && !b.done {
-		b.grown.Wait()
-	}
-	left, done, err := b.written-r.at, b.done, b.err
-	b.mu.Unlock()
-	if done && err != nil {
+	left, err := r.wait()
+	if err != nil {
 		return 0, err
-	}
-	if left <= 0 {
-		return 0, io.EOF
 	}
 	n, err := r.f.Read(p[:min(int64(len(p)), left)])
 	r.at += int64(n)
 	return n, err
 }
 
-func (r *follower) Close() error { return r.f.Close() }
+// wait returns how much can be read, waiting until that is something.
+func (r *follower) wait() (left int64, err error) {
+	b := r.blob
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for r.at >= b.written && !b.done && !r.closed {
+		b.grown.Wait()
+	}
+	switch {
+	case r.closed:
+		return 0, os.ErrClosed
+	case b.done && b.err != nil:
+		return 0, b.err
+	case r.at >= b.written:
+		return 0, io.EOF
+	}
+	return b.written - r.at, nil
+}
+
+// Close ends a Read that waits: an HTTP client that gives up closes the body and
+// then waits for who reads it.
+func (r *follower) Close() error {
+	r.blob.mu.Lock()
+	r.closed = true
+	r.blob.mu.Unlock()
+	r.blob.grown.Broadcast()
+	return r.f.Close()
+}
 
 const (
 	// gzipLevel makes layers about as large as kaniko did, with Go's own gzip at

@@ -395,6 +395,27 @@ func TestBlob_abortReachesReaders(t *testing.T) {
 	}
 }
 
+func TestBlob_closeEndsAWaitingRead(t *testing.T) {
+	e, err := layer.NewEncoder(layer.EncoderOptions{Dir: t.TempDir(), Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Abort(errors.New("over"))
+	r, err := e.Blob().Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := r.Read(make([]byte, 1))
+		ended <- err
+	}()
+	r.Close()
+	if err := <-ended; err == nil {
+		t.Error("read of a closed layer: no error")
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	var b bytes.Buffer
 	w := layer.NewWriter(&b, time.Time{})

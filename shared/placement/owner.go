@@ -81,11 +81,13 @@ func lookupGroup(root tree.FS, name string) (int, error) {
 func unknown(kind, name, file string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("look up %s %q: the image has no %s; give a number", kind, name, file)
+		err = fmt.Errorf("the image has no %s; give a number", file)
 	case err != nil:
-		return fmt.Errorf("look up %s %q in the image's %s: %w", kind, name, file, err)
+		err = fmt.Errorf("read the image's %s: %w", file, err)
+	default:
+		err = fmt.Errorf("the image's %s does not have it", file)
 	}
-	return fmt.Errorf("look up %s %q: the image's %s does not have it", kind, name, file)
+	return &OwnerError{Kind: kind, Name: name, Err: err}
 }
 
 func accounts(root tree.FS, p tree.Path) ([]byte, error) {

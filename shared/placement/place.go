@@ -76,7 +76,7 @@ func (p *placer) run() error {
 	}
 	into := p.DestDir || exists && at.Node.IsDir()
 	if len(found)+len(p.Inline) > 1 && !into {
-		return errors.New("copy several sources: the destination " + p.Dest.Abs() + " must be a directory and end with a slash")
+		return &SeveralError{p.Dest}
 	}
 	if into && exists && !at.Node.IsDir() {
 		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}

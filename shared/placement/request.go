@@ -39,12 +39,18 @@ type Inline struct {
 	Data string
 }
 
+// exitDockerfile is the exit code for what is wrong with a Dockerfile (EX_DATAERR).
+const exitDockerfile = 65
+
 // NotFoundError says that a source matches nothing.
 type NotFoundError struct{ Pattern string }
 
 func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("source %q: no such file or directory", e.Pattern)
 }
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *NotFoundError) ExitCode() int { return exitDockerfile }
 
 // Hint says where to look.
 func (e *NotFoundError) Hint() string {
@@ -61,3 +67,29 @@ type ConflictError struct {
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("put %s at %s: a %s is there", e.New, e.Path.Abs(), e.Is)
 }
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *ConflictError) ExitCode() int { return exitDockerfile }
+
+// SeveralError says that several sources are to go to one file.
+type SeveralError struct{ Dest tree.Path }
+
+func (e *SeveralError) Error() string {
+	return fmt.Sprintf("copy several sources: the destination %s must be a directory and end with a slash", e.Dest.Abs())
+}
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *SeveralError) ExitCode() int { return exitDockerfile }
+
+// OwnerError says that a user or group of --chown or USER is not known.
+type OwnerError struct {
+	Kind, Name string // "user" or "group"
+	Err        error
+}
+
+func (e *OwnerError) Error() string { return fmt.Sprintf("look up %s %q: %v", e.Kind, e.Name, e.Err) }
+
+func (e *OwnerError) Unwrap() error { return e.Err }
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *OwnerError) ExitCode() int { return exitDockerfile }

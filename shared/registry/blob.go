@@ -1,10 +1,7 @@
 package registry
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -14,17 +11,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // forgiven is how many bytes have to come through after a break for the count of
 // breaks in a row to start again.
 const forgiven = 1 << 20
-
-// maxWindow is what a zstd layer may have us keep in memory, in bytes; it is
-// that of zstd --long.
-const maxWindow = 128 << 20
 
 type blobKey struct {
 	repo   string
@@ -289,39 +280,3 @@ func (v *verified) Read(p []byte) (int, error) {
 }
 
 func (v *verified) Close() error { return v.r.Close() }
-
-// Uncompress reads what a layer's bytes hold, going by how they begin: gzip,
-// zstd, or the archive itself. Closing it closes r, also when Uncompress fails.
-func Uncompress(r io.ReadCloser) (io.ReadCloser, error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buffered.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.Close()
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
-			r.Close()
-			return nil, err
-		}
-		return &unpacker{z, r, z.Close}, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			r.Close()
-			return nil, err
-		}
-		return &unpacker{z, r, func() error { z.Close(); return nil }}, nil
-	}
-	return &unpacker{buffered, r, func() error { return nil }}, nil
-}
-
-type unpacker struct {
-	io.Reader
-	under io.Closer
-	end   func() error
-}
-
-func (u *unpacker) Close() error { return errors.Join(u.end(), u.under.Close()) }

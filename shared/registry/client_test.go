@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
@@ -198,6 +201,8 @@ func TestFaults_pull(t *testing.T) {
 		{script: "429 retry-after 1"},
 		{script: "GET blob: stall"},
 		{script: "2nd GET blob: stall"},
+		{script: "2nd GET blob: hang at 1000"},
+		{script: "2nd GET blob: hang at 1000 always", err: "no answer within", code: 75},
 		{script: "GET manifest: token expires", c: registrytest.Config{Token: true}},
 		{script: "2nd GET blob: token expires", c: registrytest.Config{Token: true}},
 		{script: "GET token: 503 x2", c: registrytest.Config{Token: true}},
@@ -216,7 +221,7 @@ func TestFaults_pull(t *testing.T) {
 			seed(t, s, "base/img:1", img)
 			s.Script(tc.script)
 			retry := quick
-			if strings.Contains(tc.script, "stall") {
+			if strings.Contains(tc.script, "stall") || strings.Contains(tc.script, "hang") {
 				retry.Stall = 100 * time.Millisecond
 			}
 			err := pullAll(client(t, registry.Config{Retry: retry}), s.Host()+"/base/img:1", img)
@@ -305,6 +310,9 @@ func TestFaults_push(t *testing.T) {
 		{script: "PUT upload: token expires", c: registrytest.Config{Token: true}},
 		{script: "2nd POST upload: token expires", c: registrytest.Config{Token: true}},
 		{script: "PUT manifest: token expires", c: registrytest.Config{Token: true}},
+		{script: "PUT upload: stall"},
+		{script: "PUT manifest: stall"},
+		{script: "POST upload: stall always", err: "no answer within 50ms", code: 75},
 		{script: "PUT upload: 413", err: "413 Request Entity Too Large", code: 69},
 		{script: "PUT upload: 503 always", err: "503", code: 75},
 		{script: "PUT manifest: 400", err: "push ", code: 69},
@@ -314,7 +322,11 @@ func TestFaults_push(t *testing.T) {
 			t.Parallel()
 			tc.c.Script = tc.script
 			s := registrytest.Start(t, tc.c)
-			c := client(t, registry.Config{Keychain: login{tc.c.User, tc.c.Password}})
+			retry := quick
+			if strings.Contains(tc.script, "stall") {
+				retry.Stall = 50 * time.Millisecond
+			}
+			c := client(t, registry.Config{Keychain: login{tc.c.User, tc.c.Password}, Retry: retry})
 			img := image(t, 3, 200<<10)
 			err := c.PushImage(context.Background(), tag(t, c, s.Host()+"/app:1"), img)
 			if n := s.Unused(); n != 0 {
@@ -356,6 +368,7 @@ func TestFaults_unfinished(t *testing.T) {
 		{script: "PUT upload: 503 x2"},
 		{script: "PUT upload: reset"},
 		{script: "POST upload: 503"},
+		{script: "PATCH: stall"},
 		{script: "PATCH: token expires", c: registrytest.Config{Token: true}},
 		{script: "PUT upload: token expires", c: registrytest.Config{Token: true}},
 		{script: "PATCH: 403", err: "403 Forbidden", code: 77},
@@ -364,7 +377,11 @@ func TestFaults_unfinished(t *testing.T) {
 			t.Parallel()
 			tc.c.Script = tc.script
 			s := registrytest.Start(t, tc.c)
-			c := client(t, registry.Config{})
+			retry := quick
+			if strings.Contains(tc.script, "stall") {
+				retry.Stall = 50 * time.Millisecond
+			}
+			c := client(t, registry.Config{Retry: retry})
 			whole := layer(t, image(t, 1, 2500<<10), 0)
 			l := newSlow(t, whole, 2<<20)
 			go func() {
@@ -420,6 +437,17 @@ func TestPushLayer_beginsBeforeTheEnd(t *testing.T) {
 	}
 	if got := s.Requests(); len(got) != 0 {
 		t.Errorf("a layer that was sent was asked about again: %q", got)
+	}
+}
+
+// TestPushLayer_slowSource: a layer that takes its time is no silence of the registry's.
+func TestPushLayer_slowSource(t *testing.T) {
+	s := registrytest.Start(t, registrytest.Config{})
+	c := client(t, registry.Config{Retry: registry.Retry{Tries: 1, Stall: 50 * time.Millisecond}})
+	l := newSlow(t, layer(t, image(t, 1, 2500<<10), 0), 2<<20)
+	time.AfterFunc(time.Second, func() { l.finish(nil) })
+	if err := c.PushLayer(context.Background(), tag(t, c, s.Host()+"/app").Context(), l); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -636,7 +664,7 @@ func TestPush_immutable(t *testing.T) {
 	}
 }
 
-// TestPush_lostBlob: a registry that does not have what it said it had is found out.
+// TestPush_foreign: a layer that is kept elsewhere is read from there, and stays there.
 func TestPush_foreign(t *testing.T) {
 	s := registrytest.Start(t, registrytest.Config{})
 	l := layer(t, image(t, 1, 1000), 0)
@@ -686,7 +714,6 @@ func TestErrors(t *testing.T) {
 	open := registrytest.Start(t, registrytest.Config{})
 	closed := registrytest.Start(t, registrytest.Config{User: "u", Password: "p", Token: true})
 	secure := registrytest.Start(t, registrytest.Config{TLS: true})
-	gone := registrytest.Start(t, registrytest.Config{})
 	for _, tc := range []struct {
 		name, ref  string
 		says, hint string
@@ -714,10 +741,25 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-	_ = gone
 	var bad *registry.ReferenceError
 	if _, err := client(t, registry.Config{}).Resolve(context.Background(), "Not a name", linux); !errors.As(err, &bad) {
 		t.Errorf("a name that is none: %v", err)
+	}
+}
+
+// TestErrors_keychain: what is wrong with the credentials' file is said as such.
+func TestErrors_keychain(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := registrytest.Start(t, registrytest.Config{})
+	c := client(t, registry.Config{Keychain: &keychain.Docker{Dirs: []string{dir}}})
+	_, err := c.Resolve(context.Background(), s.Host()+"/app:1", linux)
+	check(t, err, "pull "+s.Host()+"/app:1: read credentials from "+dir+"/config.json: line 1", 78)
+	var e *registry.Error
+	if errors.As(err, &e); !strings.Contains(e.Hint(), "docker login") {
+		t.Errorf("hint %q", e.Hint())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
 // Image is an image in a registry. Its layers are [remote.MountableLayer]s, each
@@ -162,6 +163,9 @@ type Layer struct {
 
 var _ v1.Layer = (*Layer)(nil)
 
+// Ref is where the layer is: the image's repository and the layer's digest.
+func (l *Layer) Ref() name.Digest { return l.image.ref.Context().Digest(l.desc.Digest.String()) }
+
 // Digest is that of the bytes the registry has.
 func (l *Layer) Digest() (v1.Hash, error) { return l.desc.Digest, nil }
 
@@ -198,7 +202,7 @@ func (l *Layer) Uncompressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Uncompress(r)
+	return layer.Decompress(r)
 }
 
 // OpenAt reads the layer as the registry has it from an offset in bytes, and
@@ -210,7 +214,7 @@ func (l *Layer) OpenAt(ctx context.Context, off int64) (io.ReadCloser, error) {
 
 func (l *Layer) open(ctx context.Context, off int64, around func(io.ReadCloser) io.ReadCloser) (io.ReadCloser, error) {
 	client, repo := l.image.client, l.image.ref.Context()
-	where := repo.Name() + "@" + l.desc.Digest.String()
+	where := l.Ref().Name()
 	wrap := func(err error) error { return client.failed("pull layer "+where, pull, repo, err) }
 	ctx, moved, done := client.cfg.Observe(ctx, "pull", where, l.desc.Size-off)
 	r, err := client.blob(ctx, repo, l.desc, off)

@@ -476,8 +476,11 @@ func (c *Client) repeat(ctx context.Context, attempt func(again bool) error) err
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // whatever went wrong, it was because of that
+		}
 		failed++
-		if failed >= c.cfg.Retry.Tries || ctx.Err() != nil || !worthwhile(err) {
+		if failed >= c.cfg.Retry.Tries || !worthwhile(err) {
 			return err
 		}
 		var s *statusError
@@ -539,6 +542,7 @@ type source struct {
 	unbind func() bool
 
 	mu     sync.Mutex
+	watch  *watch // of the request that has the source
 	head   []byte // read already
 	off    int64
 	err    error
@@ -567,12 +571,24 @@ func (s *source) take() bool {
 	return !taken
 }
 
+// watched has the watch know when the source is waited for, and when the
+// registry.
+func (s *source) watched(w *watch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = w
+	w.listen(1)
+}
+
 func (s *source) Read(p []byte) (int, error) {
 	s.mu.Lock()
-	closed, head := s.closed, s.head
+	closed, head, watch := s.closed, s.head, s.watch
 	s.mu.Unlock()
 	if closed {
 		return 0, errSpent
+	}
+	if watch != nil {
+		watch.talk()
 	}
 	var n int
 	var err error
@@ -593,6 +609,11 @@ func (s *source) Read(p []byte) (int, error) {
 			return n, errSpent
 		}
 		s.err = err
+	}
+	if watch != nil && err == nil {
+		watch.listen(1)
+	} else if watch != nil {
+		watch.listen(intake)
 	}
 	return n, err
 }

@@ -28,9 +28,14 @@ type Retry struct {
 	// instead if it is longer, up to five minutes.
 	Wait time.Duration
 	// Stall is how long a registry may be silent, before it answers a question
-	// or amid a blob, until the connection is given up; default one minute.
+	// or amid a blob either way, until the connection is given up; default one
+	// minute. To take in what it was sent it may need ten times as long.
 	Stall time.Duration
 }
+
+// intake is how many times longer a registry may be silent that has been sent
+// something: some check and copy it before they answer.
+const intake = 10
 
 const (
 	maxWait       = time.Minute
@@ -189,30 +194,72 @@ func (t *retrying) once(req *http.Request, bodyless bool) (*http.Response, error
 		req = req.Clone(req.Context())
 		req.Body = body
 	}
-	cancel := func() {}
-	var timer *time.Timer
-	var silence error
-	if bodyless && (req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodPost) {
-		ctx, stop := context.WithCancelCause(req.Context())
-		cancel = func() { stop(context.Canceled) }
-		silence = silenceError{t.retry.Stall}
-		timer = time.AfterFunc(t.retry.Stall, func() { stop(silence) })
-		req = req.WithContext(ctx)
+	// A layer on its way out has a watch of its own, which knows when it is us who
+	// have nothing to say.
+	src, outgoing := req.Body.(*source)
+	ctx, stop := context.WithCancelCause(req.Context())
+	watch := &watch{stop: stop, patience: t.retry.Stall}
+	switch {
+	case outgoing:
+		src.watched(watch)
+	case req.Method == http.MethodPut || req.Method == http.MethodPatch:
+		watch.listen(intake)
+	default:
+		watch.listen(1)
 	}
-	resp, err := t.inner.RoundTrip(req)
-	if timer != nil {
-		timer.Stop()
-	}
+	resp, err := t.inner.RoundTrip(req.WithContext(ctx))
+	watch.end()
 	if err != nil {
-		if silence != nil && context.Cause(req.Context()) == silence {
+		var silence silenceError
+		if errors.As(context.Cause(ctx), &silence) {
 			err = silence
 		}
-		cancel()
+		stop(nil)
 		return nil, err
 	}
 	t.note(req.URL.Host)
-	resp.Body = &cancelBody{resp.Body, cancel}
+	resp.Body = &cancelBody{resp.Body, func() { stop(nil) }}
 	return resp, nil
+}
+
+// watch ends a request when the other side is silent for too long.
+type watch struct {
+	stop     context.CancelCauseFunc
+	patience time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+}
+
+// listen starts to count silence, and allows for some times the usual of it.
+func (w *watch) listen(times time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	after := times * w.patience
+	w.timer = time.AfterFunc(after, func() { w.stop(silenceError{after}) })
+}
+
+// talk says that silence is ours for the time being.
+func (w *watch) talk() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (w *watch) end() {
+	w.talk()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
 }
 
 func (t *retrying) note(host string) {

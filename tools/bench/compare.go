@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-
-	"github.com/kaniko-suite/kaniko/tools/bench/builder"
 )
 
 // compare builds every workload with every builder, flattens the images and compares them with the reference builder's; and it builds each
@@ -75,6 +73,9 @@ func (c *comparison) trees(ctx context.Context, w prepared) {
 	for i, x := range c.report.builders {
 		name := "tree-" + w.Name + "-" + x.Slug()
 		_, m, err := c.build(ctx, w, x, name, false)
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			c.note(w.Name, x.Name, false, err.Error())
 			if i == 0 {
@@ -98,18 +99,22 @@ func (c *comparison) trees(ctx context.Context, w prepared) {
 
 // digests builds reproducibly, twice with each of the executor's drivers: all must be one image.
 func (c *comparison) digests(ctx context.Context, w prepared) {
-	var lines, digests []string
+	var lines, digests, names []string
 	for _, x := range c.report.builders {
 		if !strings.HasPrefix(x.Name, "executor") {
 			continue
 		}
 		for i := range 2 {
-			_, m, err := c.build(ctx, w, x, fmt.Sprintf("digest-%s-%s-%d", w.Name, x.Slug(), i), true)
+			name := fmt.Sprintf("digest-%s-%s-%d", w.Name, x.Slug(), i)
+			_, m, err := c.build(ctx, w, x, name, true)
 			if err != nil {
-				c.note(w.Name, x.Name+", reproducible", false, err.Error())
-				return
+				if ctx.Err() == nil {
+					c.note(w.Name, x.Name+", reproducible", false, err.Error())
+				}
+				break
 			}
 			digests = append(digests, m.Digest)
+			names = append(names, c.env.Registry+"/bench/"+name+":1")
 			lines = append(lines, m.Digest+"  "+x.Name)
 		}
 	}
@@ -122,23 +127,11 @@ func (c *comparison) digests(ctx context.Context, w prepared) {
 		detail = strings.Join(lines, "\n")
 		for i := range digests {
 			if digests[i] != digests[0] {
-				x, y := c.nameOf(w, 0), c.nameOf(w, i)
-				out, _ := exec.CommandContext(ctx, c.treediff, "-mtime", x, y).CombinedOutput()
+				out, _ := exec.CommandContext(ctx, c.treediff, "-mtime", names[0], names[i]).CombinedOutput()
 				detail += "\n" + string(out)
 				break
 			}
 		}
 	}
 	c.note(w.Name, fmt.Sprintf("%d reproducible builds, one digest", len(digests)), same, detail)
-}
-
-// nameOf is the reference of the i-th reproducible build.
-func (c *comparison) nameOf(w prepared, i int) string {
-	var drivers []builder.Builder
-	for _, x := range c.report.builders {
-		if strings.HasPrefix(x.Name, "executor") {
-			drivers = append(drivers, x)
-		}
-	}
-	return fmt.Sprintf("%s/bench/digest-%s-%s-%d:1", c.env.Registry, w.Name, drivers[i/2].Slug(), i%2)
 }

@@ -58,8 +58,9 @@ type summary struct {
 // event is what is used of Bazel's build events.
 type event struct {
 	ID struct {
-		TestResult      *struct{ Label string }
-		TargetCompleted *struct{ Label string }
+		TestResult       *struct{ Label string }
+		TargetCompleted  *struct{ Label string }
+		TargetConfigured *struct{ Label string }
 	}
 	TestResult *struct {
 		Status           string
@@ -102,6 +103,8 @@ func read(name string) (*summary, error) {
 			}
 		case e.Completed != nil && e.ID.TargetCompleted != nil && !e.Completed.Success:
 			sum.fail(e.ID.TargetCompleted.Label + " does not build")
+		case e.Aborted != nil && e.ID.TargetConfigured != nil:
+			sum.fail(fmt.Sprintf("%s: %s", e.ID.TargetConfigured.Label, e.Aborted.Reason))
 		case e.Finished != nil:
 			finished = true
 			if code := e.Finished.ExitCode; code.Code != bazelOK && code.Code != bazelTestsFailed && sum.failed == 0 {
@@ -157,8 +160,7 @@ type testCase struct {
 	Failure *struct{} `xml:"failure"`
 	Error   *struct{} `xml:"error"`
 	Skipped *struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
+		Text string `xml:",chardata"`
 	} `xml:"skipped"`
 }
 
@@ -191,8 +193,7 @@ func (s *summary) suite(label string, in suite) {
 			s.fail(label + " " + test.Name)
 		case test.Skipped != nil:
 			s.skipped++
-			why := strings.Join(strings.Fields(test.Skipped.Message+" "+test.Skipped.Text), " ")
-			s.notes = append(s.notes, "skipped "+label+" "+test.Name+": "+why)
+			s.notes = append(s.notes, "skipped "+label+" "+test.Name+": "+reason(test.Skipped.Text))
 		default:
 			s.passed++
 		}
@@ -206,4 +207,16 @@ func (s *summary) suite(label string, in suite) {
 			s.fail(label + " " + test.Name)
 		}
 	}
+}
+
+// reason is what a skipped test said, out of the lines of its log.
+func reason(log string) string {
+	var said []string
+	for line := range strings.Lines(log) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, " ")
 }

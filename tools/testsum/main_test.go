@@ -36,8 +36,11 @@ const goodReport = `<testsuites><testsuite name="p">
 	<testcase name="TestA"></testcase>
 	<testcase name="TestB"></testcase><testcase name="TestB/x"></testcase>
 	<testcase name="TestB/y"></testcase><testcase name="TestB/y/z"></testcase>
-	<testcase name="TestC"><skipped message="Skipped">  needs
-		root</skipped></testcase>
+	<testcase name="TestC"><skipped message="Skipped">=== RUN   TestC
+    a_test.go:7: needs
+		root
+--- SKIP: TestC (0.00s)
+</skipped></testcase>
 </testsuite></testsuites>`
 
 const badReport = `<testsuites><testsuite name="p">
@@ -69,13 +72,13 @@ func TestRead(t *testing.T) {
 			exit:   0,
 			events: []string{result(dir, "//a:t", "PASSED", "good")},
 			want:   counts{3, 0, 1},
-			notes:  []string{"skipped //a:t TestC: Skipped needs root"},
+			notes:  []string{"skipped //a:t TestC: a_test.go:7: needs root"},
 		},
 		"a failure": {
 			exit:   3,
 			events: []string{result(dir, "//a:t", "PASSED", "good"), result(dir, "//b:t", "FAILED", "bad")},
 			want:   counts{5, 1, 1},
-			notes:  []string{"skipped //a:t TestC: Skipped needs root", "FAILED //b:t TestB/x"},
+			notes:  []string{"skipped //a:t TestC: a_test.go:7: needs root", "FAILED //b:t TestB/x"},
 		},
 		"a failure after sub-tests": {
 			exit:   3,
@@ -94,6 +97,12 @@ func TestRead(t *testing.T) {
 			events: []string{`{"id":{"targetCompleted":{"label":"//a:t"}},"completed":{"success":false}}`, `{"id":{"targetCompleted":{"label":"//a:u"}},"completed":{"success":true}}`},
 			want:   counts{0, 1, 0},
 			notes:  []string{"FAILED //a:t does not build"},
+		},
+		"is not understood": {
+			exit:   1,
+			events: []string{`{"id":{"targetConfigured":{"label":"//a:t"}},"aborted":{"reason":"ANALYSIS_FAILURE"}}`},
+			want:   counts{0, 1, 0},
+			notes:  []string{"FAILED //a:t: ANALYSIS_FAILURE"},
 		},
 		"bad command line": {
 			exit:  2,

@@ -103,13 +103,17 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
 		b.env.Log.Warn(err.Error())
 	}
 	b.tracing = tracing
-	b.progress = progress.New(progress.Options{Log: b.env.Log, Output: b.env.Stdout})
+	b.progress = progress.New(progress.Options{Log: b.env.Log, Output: b.env.Stdout, Screen: b.env.Terminal()})
+	if b.env.Terminal() != nil {
+		b.env.LogTo(b.progress.Writer())
+	}
 	b.observer = engine.Observers(tracing.Observer(), b.progress)
 	ctx, endSpan := tracing.Start(ctx, "build")
 	b.env.Page.Trace = tracing.ID(ctx)
 	b.env.Page.Output = b.progress.Tail
 	return ctx, func(err error) {
 		b.progress.Close()
+		b.env.LogTo(b.env.Stderr)
 		endSpan(err)
 		if err := tracing.Close(); err != nil {
 			b.env.Log.Warn(err.Error())

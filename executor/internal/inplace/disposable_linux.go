@@ -3,34 +3,12 @@ package inplace
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
-
-// Marker is the file in the executor's directory that says: nothing in this root
-// is worth keeping. Our debug image ships it, and the driver leaves it in a root
-// that it found to be empty.
-const Marker = "disposable-root"
-
-// RootError says that the root holds something a build would delete.
-type RootError struct {
-	Path   string // the first thing that would be lost
-	Marker string // the file that would allow it
-}
-
-func (e *RootError) Error() string {
-	return fmt.Sprintf("build in place: the build would delete %s, as all else in this root", e.Path)
-}
-
-// Hint says what helps.
-func (e *RootError) Hint() string {
-	return "run the executor in its own image, which holds nothing else; use --isolation=namespaces; " +
-		"or, if all of this root may go, say so with --force or by creating " + e.Marker
-}
 
 // disposable is nil if the root may be lost: because somebody said so, or because
 // nothing is in it.

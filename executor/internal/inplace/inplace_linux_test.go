@@ -489,7 +489,7 @@ func TestProtection(t *testing.T) {
 	}
 	for q, want := range map[tree.Path]bool{
 		"kaniko": true, "kaniko/executor": true, "kaniko2": false, "workspace/a/b": true, "dev/null": true, "proc": true,
-		"etc": false, "etc/resolv.conf": true, "etc/resolv.conf.d": false, "": false, "usr/kaniko": false,
+		"etc": false, "etc/resolv.conf": true, "etc/resolv.conf.d": false, "": false, "srv/kaniko": false,
 	} {
 		if got := p.covers(q); got != want {
 			t.Errorf("covers %q: %v, want %v", q, got, want)

@@ -118,6 +118,9 @@ func (e *Refused) Unwrap() []error {
 	return errs
 }
 
+// ExitCode is that of what this machine does not allow (EX_CONFIG).
+func (e *Refused) ExitCode() int { return 78 }
+
 // Hint says what would help.
 func (e *Refused) Hint() string {
 	for _, a := range e.Attempts {

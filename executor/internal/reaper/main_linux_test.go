@@ -69,7 +69,14 @@ func toy(what string, args []string) {
 		st, err := os.ReadFile("/proc/self/status")
 		check(err)
 		for _, l := range strings.Split(string(st), "\n") {
-			if strings.HasPrefix(l, "SigIgn") || strings.HasPrefix(l, "NoNewPrivs") || strings.HasPrefix(l, "CapBnd") || strings.HasPrefix(l, "CapInh") {
+			if ignored, ok := strings.CutPrefix(l, "SigIgn:\t"); ok {
+				// 32 and 33 are the C library's own; Go leaves them as they are, and
+				// Bazel's server hands them on ignored.
+				set, err := strconv.ParseUint(ignored, 16, 64)
+				check(err)
+				fmt.Printf("SigIgn:\t%016x\n", set&^(3<<31))
+			}
+			if strings.HasPrefix(l, "NoNewPrivs") || strings.HasPrefix(l, "CapBnd") || strings.HasPrefix(l, "CapInh") {
 				fmt.Println(l)
 			}
 		}

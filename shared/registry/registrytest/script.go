@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // fault is a line of a script.
@@ -18,7 +17,7 @@ type fault struct {
 	status int
 	after  string // Retry-After
 	cut    int    // bytes that get through; below 0 is none
-	action string // refuse, corrupt, expire, stall
+	action string // refuse, corrupt, expire, stall, hang
 
 	matched int
 }
@@ -35,6 +34,7 @@ type fault struct {
 //	mount: refuse                   mounts are turned into uploads
 //	GET blob: corrupt               a bit of the answer is wrong
 //	GET blob: stall                 no answer comes until the client gives up
+//	GET blob: hang at 1000          the answer goes no further than 1000 bytes
 //	token expires                   the tokens handed out so far are void
 //	3rd HEAD blob: token expires    the same, just before that request
 //
@@ -89,7 +89,10 @@ func readFault(line string) (*fault, bool) {
 			return n, err == nil
 		}
 		switch w := words[i]; {
-		case w == "cut" && len(rest) >= 2 && rest[0] == "at":
+		case (w == "cut" || w == "hang") && len(rest) >= 2 && rest[0] == "at":
+			if w == "hang" {
+				f.action = w
+			}
 			n, ok := number(1)
 			if !ok {
 				return nil, false
@@ -155,6 +158,15 @@ func (s *Server) Unused() int {
 	return n
 }
 
+// hang keeps a request until its client gives up, or the test ends.
+func (s *Server) hang(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-s.over:
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // apply does what the line says; it reports whether the request is done with.
 func (f *fault) apply(s *Server, w *recorder, r *http.Request, q request) bool {
 	switch {
@@ -169,11 +181,10 @@ func (f *fault) apply(s *Server, w *recorder, r *http.Request, q request) bool {
 		w.flip = true
 		return false
 	case f.action == "stall":
-		select {
-		case <-r.Context().Done():
-		case <-time.After(time.Minute):
-		}
-		panic(http.ErrAbortHandler)
+		s.hang(r)
+	case f.action == "hang":
+		w.limit, w.hang = f.cut, func() { s.hang(r) }
+		return false
 	case f.cut != 0:
 		if f.cut > 0 && r.Method != http.MethodPut && r.Method != http.MethodPatch && r.Method != http.MethodPost {
 			w.limit = f.cut

@@ -50,6 +50,7 @@ type Server struct {
 	cfg  Config
 	http *httptest.Server
 	t    testing.TB
+	over chan struct{} // closed at the end of the test
 
 	mu        sync.Mutex
 	faults    []*fault
@@ -70,7 +71,7 @@ type stored struct {
 func Start(t testing.TB, c Config) *Server {
 	t.Helper()
 	s := &Server{
-		cfg: c, t: t,
+		cfg: c, t: t, over: make(chan struct{}),
 		blobs: map[string]map[string][]byte{}, manifests: map[string]map[string]stored{},
 		uploads: map[string][]byte{}, tokens: map[string]string{},
 	}
@@ -83,6 +84,7 @@ func Start(t testing.TB, c Config) *Server {
 		s.http.Start()
 	}
 	t.Cleanup(func() {
+		close(s.over)
 		s.http.CloseClientConnections()
 		s.http.Close()
 	})
@@ -489,7 +491,8 @@ func (s *Server) tags(w http.ResponseWriter, q request) {
 type recorder struct {
 	http.ResponseWriter
 	status int
-	limit  int // bytes of the body that get through; 0 is no limit
+	limit  int    // bytes of the body that get through; 0 is no limit
+	hang   func() // what then comes instead of a broken connection
 	flip   bool
 }
 
@@ -509,6 +512,9 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.limit > 0 && len(p) > r.limit {
 		r.ResponseWriter.Write(p[:r.limit])
 		r.ResponseWriter.(http.Flusher).Flush()
+		if r.hang != nil {
+			r.hang()
+		}
 		panic(http.ErrAbortHandler)
 	}
 	return r.ResponseWriter.Write(p)

@@ -1,14 +1,13 @@
 package builder
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,24 +116,26 @@ func reapRest(limit time.Duration) {
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
 
 // A watcher samples the high-water mark of the builder's own processes; rusage cannot tell them from the commands they run. The mark never
-// falls while a process lives, so only growth in a process' last 20 ms can be missed.
+// falls while a process lives, so only growth in a process' last 25 ms can be missed, and processes that live shorter than 200 ms. Looking
+// for processes costs more than reading a mark, hence two rhythms: the watcher shall not take time from what it watches.
 type watcher struct {
 	own  os.FileInfo
 	stop chan struct{}
 	done sync.WaitGroup
 	peak int64
+	pids []int
 }
 
 func (w *watcher) run() {
 	defer w.done.Done()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		for _, pid := range children(os.Getpid(), nil) {
-			dir := "/proc/" + strconv.Itoa(pid)
-			if st, err := os.Stat(dir + "/exe"); err == nil && os.SameFile(st, w.own) {
-				w.peak = max(w.peak, highWater(dir+"/status"))
-			}
+	for i := 0; ; i++ {
+		if i < 4 || i%8 == 0 {
+			w.look()
+		}
+		for _, pid := range w.pids {
+			w.peak = max(w.peak, highWater("/proc/"+strconv.Itoa(pid)+"/status"))
 		}
 		select {
 		case <-w.stop:
@@ -144,11 +145,25 @@ func (w *watcher) run() {
 	}
 }
 
+// look finds the processes that run the builder's binary.
+func (w *watcher) look() {
+	w.pids = w.pids[:0]
+	for _, pid := range children(os.Getpid(), nil) {
+		if st, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil && os.SameFile(st, w.own) {
+			w.pids = append(w.pids, pid)
+		}
+	}
+}
+
 // children appends the descendants of pid.
 func children(pid int, to []int) []int {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return to
+	}
 	for _, t := range tasks {
-		b, err := os.ReadFile(t)
+		b, err := os.ReadFile(dir + "/" + t.Name() + "/children")
 		if err != nil {
 			continue
 		}
@@ -162,16 +177,12 @@ func children(pid int, to []int) []int {
 }
 
 func highWater(status string) int64 {
-	f, err := os.Open(status)
+	b, err := os.ReadFile(status)
 	if err != nil {
 		return 0
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
-			kb, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
-			return kb * 1024
-		}
-	}
-	return 0
+	_, rest, _ := bytes.Cut(b, []byte("\nVmHWM:"))
+	line, _, _ := bytes.Cut(rest, []byte("kB"))
+	kb, _ := strconv.ParseInt(string(bytes.TrimSpace(line)), 10, 64)
+	return kb * 1024
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/cli"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
+	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/command/commandtest"
+	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+func TestMain(m *testing.M) {
+	reaper.Main()
+	if grant := isolated.Main(); grant != nil {
+		command.Main(cli.Program(grant))
+	}
+	commandtest.Main(m, "executor", main)
+}
+
+// TestScripts runs the executor as its users do. Beside the commands of every
+// program's scripts there are:
+//
+//	base NAME [busybox]   pushes a base image to $REGISTRY/NAME: one with
+//	                      /etc/passwd, or with a static busybox as /bin/sh too
+//	files LAYOUT          prints what is in the image of an OCI layout
+//	config LAYOUT         prints its config
+func TestScripts(t *testing.T) {
+	server := registrytest.Start(t, registrytest.Config{})
+	commandtest.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("REGISTRY", server.Host())
+			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "busybox":
+				_, err := os.Stat(busybox)
+				return err == nil, nil
+			case "namespaces":
+				choice, err := isolated.Choose(t.Context(), isolated.Auto, isolated.StateDirs(t.TempDir()))
+				return err == nil && choice.Grant != nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
+			"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
+			"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
+		},
+	})
+}
+
+// busybox is where Debian's package busybox-static puts it.
+const busybox = "/bin/busybox"
+
+func pushBase(t *testing.T, ts *testscript.TestScript, host string, args []string) {
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
+	add := func(h *tar.Header, content []byte) {
+		h.Size = int64(len(content))
+		ts.Check(tw.WriteHeader(h))
+		_, err := tw.Write(content)
+		ts.Check(err)
+	}
+	for _, dir := range []string{"bin/", "etc/", "tmp/"} {
+		add(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, nil)
+	}
+	add(&tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0::/root:/bin/sh\napp:x:10:20::/home/app:/bin/sh\n"))
+	if len(args) > 1 {
+		content, err := os.ReadFile(busybox)
+		ts.Check(err)
+		add(&tar.Header{Name: "bin/busybox", Mode: 0o755}, content)
+		for _, applet := range strings.Fields("sh cat echo mkdir rm ls touch chmod ln sleep id env test") {
+			add(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}, nil)
+		}
+	}
+	ts.Check(tw.Close())
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	ts.Check(err)
+	img, err := mutate.AppendLayers(empty.Image, l)
+	ts.Check(err)
+	img, err = mutate.ConfigFile(img, configOf(ts, img))
+	ts.Check(err)
+	client := registry.New(registry.Config{})
+	tag, err := client.Tag(host + "/" + args[0])
+	ts.Check(err)
+	ts.Check(client.PushImage(t.Context(), tag, img))
+}
+
+func configOf(ts *testscript.TestScript, img v1.Image) *v1.ConfigFile {
+	c, err := img.ConfigFile()
+	ts.Check(err)
+	c = c.DeepCopy()
+	c.OS, c.Architecture = "linux", "amd64"
+	return c
+}
+
+// open is the one image of a layout.
+func open(ts *testscript.TestScript, dir string) v1.Image {
+	index, err := layout.ImageIndexFromPath(ts.MkAbs(dir))
+	ts.Check(err)
+	m, err := index.IndexManifest()
+	ts.Check(err)
+	if len(m.Manifests) != 1 {
+		ts.Fatalf("%d images in %s", len(m.Manifests), dir)
+	}
+	img, err := index.Image(m.Manifests[0].Digest)
+	ts.Check(err)
+	return img
+}
+
+func files(ts *testscript.TestScript, img v1.Image) {
+	layers, err := img.Layers()
+	ts.Check(err)
+	var t tree.Tree
+	for _, l := range layers {
+		ts.Check(layer.Overlay(&t, layer.Open(l)))
+	}
+	for e, err := range t.Walk(tree.Root) {
+		ts.Check(err)
+		fmt.Fprintf(ts.Stdout(), "%s %d %o %d:%d %d %s%s\n", e.Path.Abs(), e.Node.Type, e.Node.Mode, e.Node.UID, e.Node.GID, e.Node.Size, e.Node.Link, e.Hard)
+	}
+}
+
+func config(ts *testscript.TestScript, img v1.Image) {
+	raw, err := img.RawConfigFile()
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", raw)
+}

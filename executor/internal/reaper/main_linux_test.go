@@ -456,7 +456,7 @@ func TestRun_cancel(t *testing.T) {
 			say  string
 			most time.Duration
 		}{
-			{"polite", "ready\nbye\n", grace},
+			{"polite", "ready\nbye\n", grace + 5*time.Second},
 			{"deaf", "ready\n", grace + 5*time.Second},
 		} {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -480,7 +480,7 @@ func TestRun_cancel(t *testing.T) {
 			w.Close()
 			<-read
 			if c.how == "polite" && err == nil {
-				err = cause // it ended well before its time was up
+				err = cause // it was told to end, and ended well
 			}
 			if !errors.Is(err, cause) {
 				t.Errorf("%s: error is %v", c.how, err)

@@ -70,6 +70,8 @@ unpack_debian() {
   printf '%s\n' "Package: openjdk-25-jdk-headless" "Status: install ok installed" \
     "Priority: optional" "Section: java" "Maintainer: nobody <nobody@localhost>" \
     "Architecture: amd64" "Version: 99" "Description: claimed by $here" "" >"$apt/status"
+  # A mirror may stand still for longer than forky's index claims to be valid. What
+  # it serves is signed all the same.
   cat >"$apt/apt.conf" <<CONF
 Dir::Etc::sourcelist "$apt/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -80,6 +82,7 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
+Acquire::Check-Valid-Until "false";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 CONF

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
@@ -82,12 +83,15 @@ const (
 )
 
 func read(name string) (*summary, error) {
+	sum, finished := &summary{}, false
 	f, err := os.Open(name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		sum.fail("bazel did not start")
+		return sum, nil
+	} else if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	sum, finished := &summary{}, false
 	decoder := json.NewDecoder(bufio.NewReader(f))
 	for {
 		var e event

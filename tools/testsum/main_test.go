@@ -129,8 +129,8 @@ func TestRead(t *testing.T) {
 }
 
 func TestRead_errors(t *testing.T) {
-	if _, err := read(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Error("no error without a file")
+	if _, err := read(t.TempDir()); err == nil {
+		t.Error("no error for a directory")
 	}
 	missing := result("/no/such/directory", "//a:t", "PASSED", "report")
 	if _, err := read(bazelRun(t, 0, missing)); err == nil {
@@ -138,6 +138,13 @@ func TestRead_errors(t *testing.T) {
 	}
 	if _, err := read(bazelRun(t, 0, `{"id": [`)); err == nil {
 		t.Error("no error for broken events")
+	}
+}
+
+func TestRead_notStarted(t *testing.T) {
+	got, err := read(filepath.Join(t.TempDir(), "missing"))
+	if err != nil || got.counts != (counts{0, 1, 0}) {
+		t.Errorf("got %+v, %v; want one failure", got, err)
 	}
 }
 

@@ -124,6 +124,9 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
 // open makes ready what the build works with: a directory of its own, and the
 // registries.
 func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
+	if err = trustRoots(); err != nil {
+		return nil, err
+	}
 	if b.work, err = b.workDir(); err != nil {
 		return nil, err
 	}

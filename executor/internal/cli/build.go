@@ -14,6 +14,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/progress"
 	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -36,7 +37,7 @@ type builder struct {
 	observer   engine.Observer
 	client     *registry.Client
 	bases      *base.Dir
-	work       string // directory of what is under way
+	work       *disk.Temp // holds what is under way
 }
 
 // run builds. What is wrong with the input is found before anything is asked of a
@@ -139,14 +140,14 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
-	pulled := filepath.Join(b.work, "bases")
+	pulled := filepath.Join(b.work.Path, "bases")
 	if err = os.Mkdir(pulled, 0o700); err == nil {
 		b.bases, err = base.Open(ctx, pulled, b.client, 0)
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.work))
+		return nil, errors.Join(err, b.work.Close())
 	}
-	return func() error { return errors.Join(b.bases.Close(), os.RemoveAll(b.work)) }, nil
+	return func() error { return errors.Join(b.bases.Close(), b.work.Close()) }, nil
 }
 
 // compile makes the plan.
@@ -189,7 +190,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	}
 	img, err := engine.Build(ctx, engine.Config{
 		Plan: p, Context: files, Bases: b.bases, Sandboxes: b.tracing.Driver(driver), Exporter: out,
-		Spool: b.work, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
+		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {
 		return err

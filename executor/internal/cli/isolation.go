@@ -9,6 +9,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
@@ -40,7 +41,7 @@ func (b *builder) enter(ctx context.Context) error {
 func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
 	driver, err := inplace.New(ctx, inplace.Options{
-		Dir:           filepath.Dir(b.work),
+		Dir:           filepath.Dir(b.work.Path),
 		Keep:          []string{b.context.Dir},
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
@@ -64,7 +65,7 @@ func (b *builder) kanikoDir() string {
 }
 
 // workDir makes the directory that holds what this build has under way.
-func (b *builder) workDir() (string, error) {
+func (b *builder) workDir() (*disk.Temp, error) {
 	dirs := isolated.StateDirs(b.kanikoDir())
 	if b.grant != nil {
 		dirs = []isolated.StateDir{{Path: b.grant.Dir}}
@@ -77,11 +78,11 @@ func (b *builder) workDir() (string, error) {
 				continue
 			}
 		}
-		dir, err := os.MkdirTemp(d.Path, "kaniko-build-")
+		dir, err := disk.MakeTemp(d.Path, "kaniko-build-")
 		if err == nil {
 			return dir, nil
 		}
 		failed = errors.Join(failed, err)
 	}
-	return "", fmt.Errorf("make a directory for the build's own files (--kaniko-dir names another place): %w", failed)
+	return nil, fmt.Errorf("make a directory for the build's own files (--kaniko-dir names another place): %w", failed)
 }

@@ -100,7 +100,10 @@ func (p *Progress) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (cont
 		case err == nil && outcome.Layer != nil:
 			p.log.Info(label+" done", took, slog.Int("changes", outcome.Files))
 		case err == nil:
-			p.log.Info(label+" done", took)
+			// What only changes the config has nothing to tell of itself.
+			if _, ok := s.Op.(plan.Meta); !ok {
+				p.log.Info(label+" done, nothing changed", took)
+			}
 		case errors.Is(err, context.Canceled):
 			p.log.Info(label+" stopped", took)
 		default:

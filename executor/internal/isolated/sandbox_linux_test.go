@@ -660,27 +660,3 @@ func TestInsideOwners(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
-
-// TestInsideSweep finds what a killed driver left.
-func TestInsideSweep(t *testing.T) {
-	g := granted(t)
-	t.Logf("granted: %+v", *g)
-	d, err := newDriver(t.Context(), g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := driverFor(t)
-	if _, err := os.Stat(d.store.dir); err != nil {
-		t.Errorf("a driver swept away another that lives: %v", err)
-	}
-	d.lock.Close() // as if it had been killed
-	third := driverFor(t)
-	if _, err := os.Stat(d.store.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what a killed driver left is still there: %v", err)
-	}
-	for _, d := range []sandbox.Driver{second, third} {
-		if d.Limit() != 0 {
-			t.Error("sandboxes are limited")
-		}
-	}
-}

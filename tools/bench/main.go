@@ -36,6 +36,8 @@ func main() {
 		os.Args = append(os.Args[:1], os.Args[2:]...)
 		job = compare
 	}
+	// A closed pipe (| head) must not keep the state directory from being removed.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := job(ctx); err != nil {
@@ -118,7 +120,7 @@ func run(ctx context.Context) (err error) {
 	if err := b.all(ctx, o.n); err != nil {
 		return err
 	}
-	r.machine = machine(ctx, o.dir, b.env.Executor)
+	r.machine = machine(ctx, o.dir, b.env.Executor, r.load)
 	r.print(os.Stdout)
 	if o.markdown != "" {
 		if err := r.into(o.markdown); err != nil {
@@ -165,7 +167,7 @@ func open(ctx context.Context, o options) (*bench, func() error, error) {
 		return nil, nil, errors.Join(err, closing())
 	}
 	e.Registry = reg.Addr
-	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir}}
+	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir, load: load()}}
 	return b, func() error { return errors.Join(reg.Close(), closing()) }, nil
 }
 

@@ -25,6 +25,7 @@ type report struct {
 	cells     map[string]*cell
 	failed    int
 	machine   string
+	load      string // the machine's load before the first build
 }
 
 type cell struct {
@@ -132,7 +133,7 @@ func (r *report) into(file string) error {
 }
 
 // machine says in one paragraph what was measured on and with.
-func machine(ctx context.Context, dir, executor string) string {
+func machine(ctx context.Context, dir, executor, before string) string {
 	out := func(name string, args ...string) string {
 		b, err := exec.CommandContext(ctx, name, args...).Output()
 		if err != nil {
@@ -152,11 +153,6 @@ func machine(ctx context.Context, dir, executor string) string {
 	}
 	var mem syscall.Sysinfo_t
 	_ = syscall.Sysinfo(&mem)
-	load, _ := os.ReadFile("/proc/loadavg")
-	load5 := "?"
-	if f := strings.Fields(string(load)); len(f) > 1 {
-		load5 = f[1]
-	}
 	parts := []string{
 		fmt.Sprintf("Measured on %s: %d processors (%s)", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), field("/proc/cpuinfo", "model name", ":")),
 		fmt.Sprintf("%.0f GB of memory", float64(mem.Totalram)*float64(mem.Unit)/1e9),
@@ -165,10 +161,17 @@ func machine(ctx context.Context, dir, executor string) string {
 		"state on " + out("stat", "-f", "-c", "%T", dir),
 		out("buildah", "--version"),
 		out("podman", "--version"),
-		"load average at the end " + load5,
+		"load average before the first build " + before,
 	}
 	if executor != "" {
 		parts = append(parts, "executor of commit "+out("git", "describe", "--always", "--dirty"))
 	}
 	return strings.Join(parts, "; ") + "."
+}
+
+// load is the machine's load average of the last minute: whether somebody else was at work.
+func load() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	one, _, _ := strings.Cut(string(b), " ")
+	return one
 }

@@ -5,7 +5,7 @@ programs := executor warmer cachegc inspect
 export CGO_ENABLED = 0
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick e2e fmt demo bench
+.PHONY: build test quick e2e oracle fmt demo bench
 
 # The programs, in bin/, by the go command alone.
 build:
@@ -38,3 +38,7 @@ demo:
 bench:
 	@tools/setup.sh packages
 	@tools/bench/run.sh
+
+# Compares what the executor and buildah make of the benchmark's Dockerfiles.
+oracle:
+	@tools/oracle/compare.sh

@@ -340,6 +340,25 @@ func (r *recorder) Layer(_ context.Context, l v1.Layer) error {
 }
 func (r *recorder) Image(context.Context, v1.Image) error { return nil }
 
+func TestBuild_noLayerThatNobodyWants(t *testing.T) {
+	a := stage(0, plan.Base{}, copyStep(nil, "/x", "app"), run("write", "a", "A"))
+	b := newBench(t, 1, stages(a, stage(1, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/", "a", "x"))))
+	img, err := engine.Build(t.Context(), b.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := files(t, img); got != "a=A x=application" {
+		t.Error(got)
+	}
+	names, err := os.ReadDir(b.Spool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) != 1 {
+		t.Errorf("%d layers in the spool, want the image's one", len(names))
+	}
+}
+
 func TestBuild_failures(t *testing.T) {
 	for _, limit := range []int{0, 1} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {

@@ -80,6 +80,6 @@ type Transfer struct {
 
 // Outcome is what a step came to.
 type Outcome struct {
-	Layer v1.Layer // nil if the step left no layer
-	Files int      // changes in it
+	Layer v1.Layer // nil if the step left no layer, or nobody wants one
+	Files int      // changes of files
 }

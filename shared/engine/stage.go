@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -88,6 +89,14 @@ func (s *stage) needsSandbox() bool {
 		}
 	}
 	return false
+}
+
+// needsLayers reports whether anybody will want the layers of the stage's steps:
+// the image does, a stage that starts from it, and one without a sandbox itself,
+// because its files are nowhere else. A stage whose files are only copied from a
+// root, as the one that compiles usually is, spares the compression.
+func (s *stage) needsLayers() bool {
+	return s.exported || s.box == nil || slices.ContainsFunc(s.readers, func(r *stage) bool { return r.plan.Base.Stage == s.plan })
 }
 
 // run builds the stage.

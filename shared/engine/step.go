@@ -71,8 +71,9 @@ func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (
 	if err != nil {
 		return r, s.explain(ctx, step, err)
 	}
+	r.Files = c.files
 	if c.blob != nil {
-		r.Layer, r.Files = v1.Layer(c.blob), c.files
+		r.Layer = v1.Layer(c.blob)
 	}
 	return r, nil
 }
@@ -167,8 +168,8 @@ func (c *capture) place(ctx context.Context, changes layer.Changes) error {
 	})
 }
 
-// encode writes the changes that consume takes into a layer. Without a change
-// there is no layer, and nothing to consume.
+// encode writes the changes that consume takes into a layer, if anybody will want
+// it. Without a change there is no layer, and nothing to consume.
 func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) error {
 	first, rest, stop := peek(changes)
 	defer stop()
@@ -177,6 +178,9 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	if first.err != nil {
 		return first.err
+	}
+	if !c.stage.needsLayers() {
+		return consume(c.counted(rest))
 	}
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
@@ -194,6 +198,18 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	c.files = enc.Count()
 	c.blob, err = enc.Finish()
 	return err
+}
+
+// counted counts changes that become no layer.
+func (c *capture) counted(changes layer.Changes) layer.Changes {
+	return func(yield func(layer.Change, error) bool) {
+		for change, err := range changes {
+			c.files++
+			if !yield(change, err) {
+				return
+			}
+		}
+	}
 }
 
 // peeked is the first element of a stream.

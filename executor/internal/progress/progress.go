@@ -97,7 +97,7 @@ func (p *Progress) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (cont
 		remove()
 		took := slog.Duration("took", time.Since(begin).Round(time.Millisecond))
 		switch {
-		case err == nil && outcome.Layer != nil:
+		case err == nil && outcome.Files > 0:
 			p.log.Info(label+" done", took, slog.Int("changes", outcome.Files))
 		case err == nil:
 			// What only changes the config has nothing to tell of itself.

@@ -106,9 +106,7 @@ func (b *build) parallel(ctx context.Context) {
 				return
 			}
 			defer b.working.Release(1)
-			if err := s.run(ctx); err != nil {
-				b.cancel(err)
-			}
+			s.run(ctx)
 		})
 	}
 	running.Wait()
@@ -131,8 +129,7 @@ func (b *build) sequential(ctx context.Context) {
 			}
 			open = nil
 		}
-		if err := s.run(ctx); err != nil {
-			b.cancel(err)
+		if s.run(ctx); s.err != nil {
 			return
 		}
 		if s.needsSandbox() {

@@ -99,26 +99,30 @@ func (s *stage) needsLayers() bool {
 	return s.exported || s.box == nil || slices.ContainsFunc(s.readers, func(r *stage) bool { return r.plan.Base.Stage == s.plan })
 }
 
-// run builds the stage.
-func (s *stage) run(ctx context.Context) (err error) {
+// run builds the stage. Its failure is that of the build.
+func (s *stage) run(ctx context.Context) {
 	ctx, end := s.build.Observer.Stage(ctx, s.plan)
-	defer func() {
-		s.err = err
-		end(err)
-		close(s.done)
-	}()
+	s.err = s.work(ctx)
+	if s.err != nil {
+		// Before those who wait for this stage can fail because of it.
+		s.build.cancel(s.err)
+	}
+	end(s.err)
+	close(s.done)
+}
+
+func (s *stage) work(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
-		return fmt.Errorf("%s: FROM: %w", s.plan.At, err)
+		return &BaseError{Stage: s.plan, Err: err}
 	}
+	steps := s.steps
 	if s.build.Squash {
-		err = s.squashed(ctx)
-	} else {
-		err = s.steps(ctx)
+		steps = s.squashed
 	}
-	if err != nil {
+	if err := steps(ctx); err != nil {
 		return err
 	}
-	err = s.releaseDependencies()
+	err := s.releaseDependencies()
 	if len(s.readers) == 0 {
 		err = errors.Join(err, s.closeUnread())
 	}

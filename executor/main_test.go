@@ -38,8 +38,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs the executor as its users do. Beside the commands of every
 // program's scripts there are:
 //
-//	base NAME [busybox]   pushes a base image to $REGISTRY/NAME: one with
-//	                      /etc/passwd, or with a static busybox as /bin/sh too
+//	base NAME [busybox [TRIGGER]]
+//	                      pushes a base image to $REGISTRY/NAME: one with
+//	                      /etc/passwd, or with a static busybox as /bin/sh too,
+//	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
 func TestScripts(t *testing.T) {
@@ -99,7 +101,11 @@ func pushBase(t *testing.T, ts *testscript.TestScript, host string, args []strin
 	ts.Check(err)
 	img, err := mutate.AppendLayers(empty.Image, l)
 	ts.Check(err)
-	img, err = mutate.ConfigFile(img, configOf(ts, img))
+	config := configOf(ts, img)
+	if len(args) > 2 {
+		config.Config.OnBuild = args[2:3]
+	}
+	img, err = mutate.ConfigFile(img, config)
 	ts.Check(err)
 	client := registry.New(registry.Config{})
 	tag, err := client.Tag(host + "/" + args[0])

@@ -38,7 +38,6 @@ type Config struct {
 // Limits bounds what goes on at once; a zero field means a default.
 type Limits struct {
 	Stages int // stages that work at the same time; default: number of CPUs
-	Pulls  int // base layers fetched at the same time; default 4
 	Pushes int // layers uploaded at the same time; default 4
 }
 

@@ -2,7 +2,6 @@ package layer
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -55,16 +54,6 @@ func (b *Blob) finish(digest, diffID v1.Hash, err error) {
 	b.done, b.err, b.digest, b.diffID = true, err, digest, diffID
 	b.mu.Unlock()
 	b.grown.Broadcast()
-}
-
-// Wait returns when the blob is complete, with the error that ended it if any.
-func (b *Blob) Wait() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for !b.done {
-		b.grown.Wait()
-	}
-	return b.err
 }
 
 // WaitFor returns when the blob has n compressed bytes, or no more will come.
@@ -133,14 +122,6 @@ func (b *Blob) Uncompressed() (io.ReadCloser, error) {
 	}
 	return Decompress(r)
 }
-
-// Changes reads the layer back.
-func (b *Blob) Changes(context.Context) Changes {
-	return Open(b)
-}
-
-// Remove deletes the file; open readers can go on.
-func (b *Blob) Remove() error { return os.Remove(b.path) }
 
 // follower reads a file that grows.
 type follower struct {

@@ -57,7 +57,7 @@ type Node struct {
 	Xattrs   Xattrs
 
 	// Fingerprint tells two contents of a file apart within one process (see
-	// [Fingerprint]); 0 while unknown. It is never stored.
+	// [NewFingerprint]); 0 while unknown. It is never stored.
 	Fingerprint uint64
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -48,7 +49,7 @@ func (b *builder) run(ctx context.Context) (err error) {
 		return err
 	}
 	if mayRun(file) {
-		if err := b.enter(ctx); err != nil {
+		if err := b.enter(ctx, func() error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -58,10 +59,17 @@ func (b *builder) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
 	p, err := b.compile(ctx, file)
 	if err != nil {
 		return err
+	}
+	if runs(p) && !mayRun(file) {
+		// Only a base's triggers run commands, which the base alone could tell.
+		if err := b.enter(ctx, closeAll); err != nil {
+			return err
+		}
 	}
 	return b.build(ctx, p)
 }
@@ -81,8 +89,8 @@ func (b *builder) read() (*dockerfile.File, error) {
 	return dockerfile.Parse(text.Name, text.Text)
 }
 
-// mayRun reports whether a build of the file may come to run a command: a RUN
-// stands in it, or a base's triggers may hold one.
+// mayRun reports whether a RUN stands in the file. A build of one without can
+// still come to run commands, by the triggers of a base.
 func mayRun(f *dockerfile.File) bool {
 	for _, s := range f.Stages {
 		for _, i := range s.Instructions {

@@ -14,8 +14,9 @@ import (
 )
 
 // enter continues the build in namespaces where the user wants that and the
-// machine allows it; then it does not return. Otherwise the build goes on in place.
-func (b *builder) enter(ctx context.Context) error {
+// machine allows it; then it calls leave, and does not return. Otherwise the build
+// goes on in place.
+func (b *builder) enter(ctx context.Context, leave func() error) error {
 	if b.grant != nil {
 		return nil
 	}
@@ -28,6 +29,9 @@ func (b *builder) enter(ctx context.Context) error {
 			b.env.Log.Debug("namespaces are not to be had here, so RUN runs in place", "reason", choice.Reason)
 		}
 		return nil
+	}
+	if err := leave(); err != nil {
+		return err
 	}
 	exit, err := isolated.Enter(ctx, choice.Grant)
 	if err != nil {

@@ -34,7 +34,7 @@ func TestParse_stages(t *testing.T) {
 		},
 		{Source: Source{At: Location{"Dockerfile", 8, 8}, Name: "FROM", Text: "FROM build-1"}, Index: 1, Base: "build-1"},
 	}
-	if diff := cmp.Diff(want, f.Stages, cmpopts.IgnoreUnexported(Source{})); diff != "" {
+	if diff := cmp.Diff(want, f.Stages, cmpopts.IgnoreUnexported(Source{}, Run{})); diff != "" {
 		t.Error(diff)
 	}
 	if f.Args[1].Name != "ARG" || f.Args[1].At.Line != 3 {

@@ -190,7 +190,7 @@ stage 0 linux/amd64 from base
   2 meta
   3 copy "a" to / (directory) chown app:1 chmod 0644
   4 add "a.tar" to / (directory) chown :g chmod 7777
-  5 copy "a" to / (directory) chmod 0000
+  5 copy "a" to / (directory) chmod 0
 `,
 		},
 		{
@@ -200,7 +200,7 @@ stage 0 linux/amd64 from base
 stage 0 linux/amd64 from base
   2 meta
   3 copy "x" <<f "1 '1' \"$A\"\n" <<q "$A\n" to /d (directory)
-  8 add <<s "tab\n" to /s chmod 0755
+  8 add <<s "tab\n" to /s chmod 755
 `,
 		},
 		{

@@ -81,7 +81,7 @@ func opText(op Op) string {
 			s += " chown " + op.Chown
 		}
 		if op.Chmod != nil {
-			s += fmt.Sprintf(" chmod %04o", *op.Chmod)
+			s += fmt.Sprintf(" chmod %s", *op.Chmod)
 		}
 		return s
 	case Dir:

@@ -77,6 +77,26 @@ func (d *Driver) path(name string) string { return filepath.Join(d.dir.Abs(), na
 // Limit implements [sandbox.Driver]: there is one root.
 func (d *Driver) Limit() int { return 1 }
 
+// Check implements [sandbox.Driver].
+func (d *Driver) Check(n sandbox.Needs) error {
+	if n.Offline {
+		return &offlineError{}
+	}
+	return nil
+}
+
+// offlineError says that a command cannot be kept from the network.
+type offlineError struct{}
+
+func (e *offlineError) Error() string {
+	return "run a command without network: in place it has the network of this container, and only namespaces could take that away"
+}
+
+// Hint says what helps.
+func (e *offlineError) Hint() string {
+	return "leave --network=none out, or build where --isolation=namespaces works"
+}
+
 // New implements [sandbox.Driver]. The root is not touched before it is used.
 func (d *Driver) New(_ context.Context, name string) (sandbox.Sandbox, error) {
 	if d.open {

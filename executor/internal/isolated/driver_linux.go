@@ -64,6 +64,9 @@ func (d *driver) New(ctx context.Context, name string) (sandbox.Sandbox, error) 
 // Limit implements [sandbox.Driver]: there may be any number of sandboxes.
 func (d *driver) Limit() int { return 0 }
 
+// Check implements [sandbox.Driver]: what it can not do, [Choose] has found out.
+func (d *driver) Check(sandbox.Needs) error { return nil }
+
 // Close implements [sandbox.Driver]. No sandbox may be used after it.
 func (d *driver) Close() error {
 	if d.dir == nil {

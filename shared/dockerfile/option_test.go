@@ -351,7 +351,7 @@ func TestParseMode(t *testing.T) {
 	const old = 0o4640
 	for in, want := range map[string][2]tree.Mode{ // of a file, of a directory
 		"0": {0, 0}, "644": {0o644, 0o644}, "07777": {0o7777, 0o7777}, "00001": {1, 1},
-		"u=rwX,go=rX": {0o4644, 0o4755}, "a+x": {0o4751, 0o4751}, "u-s": {0o640, 0o640}, "g+s,o=": {0o6640, 0o6640}, "+t": {0o5640, 0o5640},
+		"u=rwX,go=rX": {0o644, 0o755}, "a+x": {0o4751, 0o4751}, "u-s": {0o640, 0o640}, "g+s,o=": {0o6640, 0o6640}, "+t": {0o5640, 0o5640},
 	} {
 		m, err := ParseMode(in)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/cli"
+	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -29,6 +30,12 @@ import (
 
 func TestMain(m *testing.M) {
 	reaper.Main()
+	if jailed, err := conformance.EnterJail(); err != nil {
+		os.Stderr.WriteString("enter the jail: " + err.Error() + "\n")
+		os.Exit(1)
+	} else if jailed {
+		command.Main(cli.Program(nil))
+	}
 	if grant := isolated.Main(); grant != nil {
 		command.Main(cli.Program(grant))
 	}

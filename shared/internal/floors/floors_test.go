@@ -15,7 +15,7 @@ import (
 // Floor 7 is the programs, in which order is kept as well.
 func floors() []floor {
 	return []floor{
-		{"0", []string{"shared/tree", "shared/cachekey"}},
+		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
 		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},
@@ -25,7 +25,7 @@ func floors() []floor {
 		{"7, at the bottom", []string{"executor/internal/reaper", "executor/internal/mountsource"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
-			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign",
+			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},

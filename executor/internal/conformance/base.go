@@ -204,6 +204,14 @@ func (b *baseBuilder) image() (v1.Image, error) {
 		}
 		layers = append(slices.Clone(lower), layers...)
 	}
+	if _, own := b.config["history"]; !own {
+		// Without it some builders refuse the base.
+		history, _ := config["history"].([]any)
+		for range b.layers {
+			history = append(history, map[string]any{"created": "2010-01-01T00:00:00Z", "created_by": "a layer of the case"})
+		}
+		config["history"] = history
+	}
 	for name, value := range b.config {
 		config[name] = value
 	}

@@ -14,16 +14,21 @@ import (
 
 // Update writes what a builder made into the case's file: want/tree and
 // want/config.json, and want/history if it was there. What the case says of a path
-// or a field in which the builder differs from the executor stays as it is, to be
-// kept right by hand.
-func (c *Case) Update(m *Made, builder string) error {
+// or a field in which the builder differs from the executor, or in general does,
+// stays as it is, to be kept right by hand.
+func (c *Case) Update(m *Made, builder string, general []Differ) error {
+	u := &Case{File: c.File, Want: c.Want, Differs: append(slices.Clone(c.Differs), general...), archive: c.archive}
+	return u.update(m, builder)
+}
+
+func (c *Case) update(m *Made, builder string) error {
 	config, err := c.updatedConfig(m, builder)
 	if err != nil {
 		return err
 	}
 	c.setPart("want/tree", c.updatedTree(m, builder))
 	c.setPart("want/config.json", config)
-	if c.Want.History != nil && !c.mayDiffer(builder, "history", "created_by", "entries", "empty_layer") {
+	if c.Want.History != nil && !c.mayDiffer(builder, "history", "created_by", "entries") {
 		c.setPart("want/history", strings.Join(append(m.History, ""), "\n"))
 	}
 	return os.WriteFile(c.File, txtar.Format(c.archive), 0o644)

@@ -31,9 +31,10 @@ type judge struct {
 // A verdict is what one builder did with one case, compared with the executor.
 type verdict struct {
 	builder   string
-	state     string // same, explained, UNEXPLAINED, skipped
+	state     string // same, explained, UNEXPLAINED, skipped; empty of the executor itself
 	explained []string
 	open      []string
+	shown     string // what it made, if that is asked for
 }
 
 // one judges one case. An error is of the machinery, not of a build.
@@ -61,12 +62,21 @@ func (j *judge) one(ctx context.Context, c *conformance.Case) (out []verdict, er
 		if err != nil {
 			return out, fmt.Errorf("%s: %s: %w", c.Name, b.name(), err)
 		}
+		shown := ""
+		if j.options.show {
+			if shown, err = j.show(built, r); err != nil {
+				return out, err
+			}
+		}
 		if i == 0 {
 			ours = r
+			if shown != "" {
+				out = append(out, verdict{builder: b.name(), shown: shown})
+			}
 			continue
 		}
 		if b.name() == conformance.BuildKit && j.options.update && r.img != nil && len(c.Want.Error) == 0 {
-			if err := update(built, r.img, j.start); err != nil {
+			if err := j.update(built, r); err != nil {
 				return out, err
 			}
 		}
@@ -74,6 +84,7 @@ func (j *judge) one(ctx context.Context, c *conformance.Case) (out []verdict, er
 		if err != nil {
 			return out, fmt.Errorf("%s: %s: %w", c.Name, b.name(), err)
 		}
+		v.shown = shown
 		out = append(out, v)
 	}
 	return out, nil

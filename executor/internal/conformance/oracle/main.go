@@ -44,7 +44,7 @@ type options struct {
 	cases, executor, registry, explain, bin string
 	run                                     *regexp.Regexp
 	jobs                                    int
-	update, verbose                         bool
+	update, verbose, show                   bool
 	builders                                []string
 }
 
@@ -57,6 +57,7 @@ func flags() (o options, err error) {
 	pattern := flag.String("run", "", "only cases whose names match this `regexp`")
 	flag.IntVar(&o.jobs, "jobs", 3, "build this many cases at once")
 	flag.BoolVar(&o.update, "update", false, "write what BuildKit makes into the cases")
+	flag.BoolVar(&o.show, "show", false, "print what each builder makes, the executor too")
 	flag.BoolVar(&o.verbose, "v", false, "print what explained differences are, and what failed builds said")
 	who := flag.String("builders", conformance.BuildKit+","+conformance.Buildah, "`names` to compare with")
 	flag.Parse()

@@ -23,6 +23,12 @@ type table struct {
 
 // row prints one verdict.
 func (t *table) row(c *conformance.Case, v verdict) {
+	if v.shown != "" {
+		fmt.Fprintf(t.out, "%s, %s: %s\n", c.Name, v.builder, strings.ReplaceAll(v.shown, "\n", "\n    "))
+	}
+	if v.state == "" {
+		return
+	}
 	if t.counts == nil {
 		t.counts = map[string]map[string]int{}
 	}

@@ -25,7 +25,7 @@ func floors() []floor {
 		{"7, at the bottom", []string{"executor/internal/reaper", "executor/internal/mountsource"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
-			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
+			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
@@ -84,8 +84,8 @@ func restrictions() []restriction {
 	}, {
 		imports: []string{"golang.org/x/sys"},
 		allowed: in("shared/disk", "executor/internal/inplace", "executor/internal/isolated", "executor/internal/reaper",
-			"executor/internal/mountsource"),
-		where: "shared/disk and what drives sandboxes: system calls live there",
+			"executor/internal/mountsource", "executor/internal/host"),
+		where: "shared/disk, the locks of host and what drives sandboxes: system calls live there",
 	}}
 }
 

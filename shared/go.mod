@@ -21,6 +21,8 @@ require (
 	golang.org/x/term v0.47.0
 )
 
+require github.com/tonistiigi/dchapes-mode v0.0.0-20250318174251-73d941a28323
+
 require (
 	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect

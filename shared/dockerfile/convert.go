@@ -30,7 +30,8 @@ func convert(src Source, parsed any) (Instruction, error) {
 		if cmd.Script == nil && strings.TrimSpace(strings.Join(cmd.Args, "")) == "" {
 			return nil, fault(src.At, "RUN has no command")
 		}
-		return &Run{Source: src, Command: cmd}, nil
+		offline := instructions.GetNetwork(c) == instructions.NetworkNone
+		return &Run{Source: src, Command: cmd, Offline: offline, parsed: c}, nil
 	case *instructions.CmdCommand:
 		cmd, err := command(src, c.ShellDependantCmdLine)
 		return &Cmd{Source: src, Command: cmd}, err
@@ -38,10 +39,16 @@ func convert(src Source, parsed any) (Instruction, error) {
 		cmd, err := command(src, c.ShellDependantCmdLine)
 		return &Entrypoint{Source: src, Command: cmd}, err
 	case *instructions.CopyCommand:
-		out := &Copy{Source: src, From: c.From, Chown: c.Chown, Chmod: c.Chmod}
+		out := &Copy{
+			Source: src, From: c.From, Chown: c.Chown, Chmod: c.Chmod,
+			Link: c.Link, Parents: c.Parents, Exclude: c.ExcludePatterns,
+		}
 		return out, out.take(c.SourcesAndDest)
 	case *instructions.AddCommand:
-		out := &Copy{Source: src, Add: true, Chown: c.Chown, Chmod: c.Chmod}
+		out := &Copy{
+			Source: src, Add: true, Chown: c.Chown, Chmod: c.Chmod, Link: c.Link, Exclude: c.ExcludePatterns,
+			Checksum: c.Checksum, Unpack: c.Unpack, KeepGitDir: c.KeepGitDir,
+		}
 		return out, out.take(c.SourcesAndDest)
 	case *instructions.WorkdirCommand:
 		return &Workdir{Source: src, Path: c.Path}, nil
@@ -138,15 +145,10 @@ func (c *Copy) take(s instructions.SourcesAndDest) error {
 	return nil
 }
 
-// CheckSource refuses a source that is not a local path.
+// CheckSource refuses a source that the instruction cannot have.
 func (c *Copy) CheckSource(s string) error {
-	what := Remote(s)
-	switch {
-	case what == "":
-		return nil
-	case c.Add:
-		return &Error{At: c.At, Err: &UnsupportedError{Instruction: "ADD", Option: "of " + what}, Advice: "fetch it in a RUN, or put the file into the build context"}
-	default:
-		return fault(c.At, "COPY cannot copy %s: %s", what, s)
+	if what := Remote(s); what != "" && !c.Add {
+		return &Error{At: c.At, Err: fmt.Errorf("COPY cannot copy %s: %s", what, s), Advice: "ADD can"}
 	}
+	return nil
 }

@@ -1,6 +1,10 @@
 package dockerfile
 
-import "time"
+import (
+	"time"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
 
 // Instruction is one instruction of a stage. The set is closed: [Add] is part of
 // [Copy], and FROM is a [Stage].
@@ -75,21 +79,34 @@ type (
 		Source
 		Pairs []Pair
 	}
-	// Run runs a command. It is not expanded: the shell does that.
+	// Run runs a command. It is not expanded: the shell does that. Its mounts are
+	// in [Run.Mounts].
 	Run struct {
 		Source
 		Command
+		// Offline is --network=none: the command has no network but a loopback.
+		Offline bool
+		parsed  *instructions.RunCommand // its mounts, whose variables the parser's own code expands
 	}
-	// Copy is COPY, and ADD of local files.
+	// Copy is COPY and ADD.
 	Copy struct {
 		Source
 		Add     bool
-		From    string // a stage, its number, or an image; not expanded
+		From    string // a stage, its number, a named context or an image; not expanded
 		Chown   string
-		Chmod   string
-		Sources []string
-		Inline  []Inline
-		Dest    string
+		Chmod   string // octal or symbolic
+		Link    bool
+		Parents bool
+		Exclude []string // patterns of what is left out
+		// Checksum is what the content of ADD's one remote source must have.
+		Checksum string
+		// Unpack is what ADD was told to do with archives; nil is to unpack local ones.
+		Unpack *bool
+		// KeepGitDir is what ADD was told of a repository's .git; nil is to leave it out.
+		KeepGitDir *bool
+		Sources    []string
+		Inline     []Inline
+		Dest       string
 	}
 	// Workdir sets the working directory.
 	Workdir struct {

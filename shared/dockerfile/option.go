@@ -1,13 +1,6 @@
 package dockerfile
 
-import (
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/kaniko-suite/kaniko/shared/tree"
-)
+import "strings"
 
 // verdict is what becomes of an option.
 type verdict uint8
@@ -23,32 +16,20 @@ const (
 // call honoured ends the build before anything has run, so that an option which
 // a newer parser accepts cannot go unnoticed.
 func option(instruction, name, value string) verdict {
-	off := strings.EqualFold(value, "false")
 	switch instruction + " " + name {
 	case "FROM platform",
-		"COPY from", "COPY chown", "COPY chmod",
-		"ADD chown", "ADD chmod",
+		"RUN mount", "RUN network",
+		"COPY from", "COPY chown", "COPY chmod", "COPY link", "COPY parents", "COPY exclude",
+		"ADD chown", "ADD chmod", "ADD link", "ADD exclude", "ADD checksum", "ADD keep-git-dir", "ADD unpack",
 		"HEALTHCHECK interval", "HEALTHCHECK timeout", "HEALTHCHECK start-period",
 		"HEALTHCHECK start-interval", "HEALTHCHECK retries":
 		return honoured
-	case "COPY link", "COPY parents", "ADD link":
-		if off {
-			return honoured // by doing nothing
-		}
-		return refused
-	case "RUN network":
-		if value == "default" || value == "host" {
-			return honoured
-		}
-		return refused
 	case "RUN security":
 		if value == "sandbox" {
 			return honoured
 		}
 		return refused
-	case "RUN mount", "RUN device",
-		"COPY exclude",
-		"ADD exclude", "ADD checksum", "ADD keep-git-dir", "ADD unpack":
+	case "RUN device":
 		return refused
 	}
 	return unknown
@@ -76,7 +57,7 @@ func refuse(src Source, flags []string, known bool) error {
 			continue
 		}
 		text := "--" + name
-		if src.Name == "RUN" && (name == "network" || name == "security") {
+		if src.Name == "RUN" && name == "security" {
 			text = flag // other values of it are honoured
 		}
 		return &Error{
@@ -90,33 +71,22 @@ func refuse(src Source, flags []string, known bool) error {
 
 func adviceFor(instruction, name string) string {
 	switch instruction + " " + name {
-	case "COPY link", "ADD link":
-		return "leave --link out: the files are the same, the layer is then built on the one before it"
-	case "ADD unpack":
-		return "leave --unpack out to have a local archive unpacked, or use COPY to have it copied as it is"
-	case "RUN network":
-		return "leave --network out: a RUN uses the network that the builder has"
+	case "RUN security":
+		return "leave --security out: a RUN has what the builder's own container allows"
+	case "RUN device":
+		return "leave --device out: a RUN sees no devices of the machine"
 	}
 	return ""
 }
 
-// ErrMode says that a text is no file mode.
-var ErrMode = errors.New("not an octal number between 0 and 07777")
+// What a source of ADD can be that is not a local path.
+const (
+	URL        = "a URL"
+	Repository = "a git repository"
+)
 
-// ParseMode reads the value of --chmod.
-func ParseMode(s string) (tree.Mode, error) {
-	n, err := strconv.ParseUint(s, 8, 16)
-	if err != nil || n > uint64(tree.ModeMask) {
-		if strings.ContainsAny(s, "ugoa+=") && !strings.ContainsAny(s, "0123456789") {
-			return 0, &UnsupportedError{Instruction: "a symbolic mode in", Option: "--chmod=" + s}
-		}
-		return 0, fmt.Errorf("--chmod=%s: %w", s, ErrMode)
-	}
-	return tree.Mode(n), nil
-}
-
-// Remote tells what a source of COPY or ADD is if it is not a local path: "a URL"
-// or "a git repository"; it is empty for local paths.
+// Remote tells what a source of COPY or ADD is if it is not a local path: [URL] or
+// [Repository]; it is empty for local paths.
 func Remote(s string) string {
 	lower := strings.ToLower(s)
 	for _, scheme := range []string{"http://", "https://"} {
@@ -124,21 +94,21 @@ func Remote(s string) string {
 			rest, _, _ = strings.Cut(rest, "#")
 			rest, _, _ = strings.Cut(rest, "?")
 			if strings.HasSuffix(strings.TrimSuffix(rest, "/"), ".git") {
-				return "a git repository"
+				return Repository
 			}
-			return "a URL"
+			return URL
 		}
 	}
 	for _, scheme := range []string{"git://", "ssh://"} {
 		if strings.HasPrefix(lower, scheme) {
-			return "a git repository"
+			return Repository
 		}
 	}
 	// user@host:path, as ssh has it.
 	user, rest, ok := strings.Cut(s, "@")
 	host, where, ok2 := strings.Cut(rest, ":")
 	if ok && ok2 && user != "" && host != "" && where != "" && !strings.ContainsAny(user+host, "/\\ *?[$") {
-		return "a git repository"
+		return Repository
 	}
 	return ""
 }

@@ -13,6 +13,8 @@ import (
 	commands "github.com/moby/buildkit/frontend/dockerfile/command"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // What becomes of a field of the parser's structs.
@@ -78,7 +80,7 @@ func parserFields() map[string]string {
 		"ShellInlineFile.Chomp":              used,
 
 		"RunCommand.FlagsUsed": irrelevant, // option judges each of them
-		"withExternalData.m":   rejected,   // mounts, network, security and devices of RUN
+		"withExternalData.m":   used,       // mounts and network of RUN; option judges security and devices
 
 		"SourcesAndDest.DestPath":       used,
 		"SourcesAndDest.SourcePaths":    used,
@@ -90,17 +92,17 @@ func parserFields() map[string]string {
 		"CopyCommand.From":            used,
 		"CopyCommand.Chown":           used,
 		"CopyCommand.Chmod":           used,
-		"CopyCommand.Link":            rejected,
-		"CopyCommand.ExcludePatterns": rejected,
-		"CopyCommand.Parents":         rejected,
+		"CopyCommand.Link":            used,
+		"CopyCommand.ExcludePatterns": used,
+		"CopyCommand.Parents":         used,
 
 		"AddCommand.Chown":           used,
 		"AddCommand.Chmod":           used,
-		"AddCommand.Link":            rejected,
-		"AddCommand.ExcludePatterns": rejected,
-		"AddCommand.KeepGitDir":      rejected,
-		"AddCommand.Checksum":        rejected,
-		"AddCommand.Unpack":          rejected,
+		"AddCommand.Link":            used,
+		"AddCommand.ExcludePatterns": used,
+		"AddCommand.KeepGitDir":      used,
+		"AddCommand.Checksum":        used,
+		"AddCommand.Unpack":          used,
 
 		// What option needs of a node.
 		"Node.Value": used, "Node.Next": used, "Node.Original": used, "Node.Flags": used,
@@ -275,38 +277,13 @@ func change(v reflect.Value) {
 // Every option that is not obeyed is refused with file, line and name.
 func TestOption_refused(t *testing.T) {
 	for _, c := range []struct{ text, instruction, option string }{
-		{"RUN --mount=type=cache,target=/c a", "RUN", "--mount"},
-		{"RUN --mount=type=bind,target=/c a", "RUN", "--mount"},
-		{"RUN --mount=type=secret,id=s a", "RUN", "--mount"},
-		{"RUN --mount=type=ssh a", "RUN", "--mount"},
-		{"RUN --mount=type=tmpfs,target=/c a", "RUN", "--mount"},
-		{"RUN --mount=nonsense a", "RUN", "--mount"},
-		{"RUN --network=host --mount=type=ssh a", "RUN", "--mount"},
-		{"RUN --network=none a", "RUN", "--network=none"},
 		{"RUN --security=insecure a", "RUN", "--security=insecure"},
 		{"RUN --device=x a", "RUN", "--device"},
-		{"COPY --link a /", "COPY", "--link"},
-		{"COPY --link=true a /", "COPY", "--link"},
-		{"COPY --chown=1 --parents a /", "COPY", "--parents"},
-		{"COPY --exclude=*.x a /", "COPY", "--exclude"},
-		{"ADD --link a /", "ADD", "--link"},
-		{"ADD --exclude=*.x a /", "ADD", "--exclude"},
-		{"ADD --checksum=sha256:00 https://x/y /", "ADD", "--checksum"},
-		{"ADD --keep-git-dir=true x /", "ADD", "--keep-git-dir"},
-		{"ADD --keep-git-dir=false x /", "ADD", "--keep-git-dir"},
-		{"ADD --unpack=true x /", "ADD", "--unpack"},
-		{"ADD --unpack=false x /", "ADD", "--unpack"},
-		{"ADD http://x/y /", "ADD", "of a URL"},
-		{"ADD a https://x/y.tar?z /", "ADD", "of a URL"},
-		{"ADD https://x/y.git#main /", "ADD", "of a git repository"},
-		{"ADD git@github.com:a/b.git /", "ADD", "of a git repository"},
-		{"ADD git://x/y /", "ADD", "of a git repository"},
-		{"ADD ssh://git@x/y /", "ADD", "of a git repository"},
+		{"RUN --network=host --device=x a", "RUN", "--device"},
 		// The parser lets these by without a look.
 		{"STOPSIGNAL --x 9", "STOPSIGNAL", "--x"},
 		{"ARG --x a", "ARG", "--x"},
 		{"HEALTHCHECK --x NONE", "HEALTHCHECK", "--x"},
-		{"COPY --chmod=u+x a /", "a symbolic mode in", "--chmod=u+x"},
 	} {
 		for _, stage := range []string{"", "\nFROM scratch\n"} {
 			_, err := Parse("dir/Dockerfile", []byte("FROM scratch\n\n"+c.text+stage))
@@ -338,6 +315,10 @@ func TestOption_honoured(t *testing.T) {
 		"RUN --network=default a", "RUN --network=host a", "RUN --security=sandbox a",
 		"COPY --link=false --parents=false a /", "ADD --link=FALSE a /",
 		"COPY --from=x --chown=1:2 --chmod=0644 a /", "ADD --chown=$U --chmod=$M a /",
+		"RUN --mount=type=cache,target=/c a", "RUN --network=none a",
+		"COPY --link --parents --exclude=*.x --exclude=*.y --chmod=u=rwX a /",
+		"ADD --link --exclude=*.x --checksum=sha256:00 --keep-git-dir --unpack=false https://x/y /",
+		"ADD https://x/y.git#main git@github.com:a/b.git git://x/y ssh://git@x/y http://x /d/",
 		"HEALTHCHECK --interval=1s --timeout=1s --start-period=1s --start-interval=1s --retries=1 CMD a",
 		"FROM --platform=linux/amd64 a",
 		"COPY user@host/file:1 a/b:c *.git /",
@@ -360,22 +341,30 @@ func TestOption_unknownIsRefused(t *testing.T) {
 				t.Errorf("%s %s: %v", src.Name, flag, err)
 			}
 		}
-		if err := refuse(src, []string{"--", "--link"}, false); err != nil {
+		if err := refuse(src, []string{"--", "--device"}, false); err != nil {
 			t.Errorf("what follows -- is no option: %v", err)
 		}
 	}
 }
 
 func TestParseMode(t *testing.T) {
-	for in, want := range map[string]string{"0": "0000", "644": "0644", "07777": "7777", "00001": "0001"} {
+	const old = 0o4640
+	for in, want := range map[string][2]tree.Mode{ // of a file, of a directory
+		"0": {0, 0}, "644": {0o644, 0o644}, "07777": {0o7777, 0o7777}, "00001": {1, 1},
+		"u=rwX,go=rX": {0o644, 0o755}, "a+x": {0o4751, 0o4751}, "u-s": {0o640, 0o640}, "g+s,o=": {0o6640, 0o6640}, "+t": {0o5640, 0o5640},
+	} {
 		m, err := ParseMode(in)
-		if err != nil || fmt.Sprintf("%04o", m) != want {
-			t.Errorf("%s: %04o, %v", in, m, err)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		if got := [2]tree.Mode{m.Apply(old, false), m.Apply(old, true)}; got != want {
+			t.Errorf("%s: %o, wanted %o", in, got, want)
 		}
 	}
-	for _, in := range []string{"", "8", "10000", "-1", "0x1", "a+x", "u=rw,g=r", "+x", "777777777777"} {
+	for _, in := range []string{"", "8", "10000", "-1", "0x1", "u=rw,", "x", "u~r", "777777777777"} {
 		if m, err := ParseMode(in); err == nil {
-			t.Errorf("%q: %04o", in, m)
+			t.Errorf("%q: %s", in, m)
 		}
 	}
 }

@@ -34,8 +34,10 @@ type memory struct {
 
 func newMemory(limit int) *memory { return &memory{limit: limit, met: make(chan struct{})} }
 
-func (m *memory) Limit() int   { return m.limit }
-func (m *memory) Close() error { return nil }
+func (m *memory) Limit() int { return m.limit }
+
+func (m *memory) Check(sandbox.Needs) error { return nil }
+func (m *memory) Close() error              { return nil }
 
 func (m *memory) New(context.Context, string) (sandbox.Sandbox, error) {
 	m.mu.Lock()

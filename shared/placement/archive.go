@@ -71,7 +71,7 @@ func (p *placer) unpack(h *tar.Header, tr *tar.Reader, dest tree.Path) error {
 		c.Node.UID, c.Node.GID = p.Owner.UID, p.Owner.GID
 	}
 	if p.Mode != nil && c.Node.Type != tree.Symlink {
-		c.Node.Mode = *p.Mode
+		c.Node.Mode = p.Mode.Apply(c.Node.Mode, c.Node.IsDir())
 	}
 	if c.Node.Type == tree.File && c.Hard == "" {
 		c.Open = func() (io.ReadCloser, error) { return io.NopCloser(tr), nil }

@@ -55,7 +55,7 @@ func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *p
 		p.made.UID, p.made.GID = r.Owner.UID, r.Owner.GID
 	}
 	if r.Mode != nil {
-		p.made.Mode = *r.Mode
+		p.made.Mode = r.Mode.Apply(p.made.Mode, true)
 	}
 	return p
 }
@@ -192,7 +192,7 @@ func (p *placer) restamp(n tree.Node) tree.Node {
 		n.UID, n.GID = 0, 0
 	}
 	if p.Mode != nil && n.Type != tree.Symlink {
-		n.Mode = *p.Mode
+		n.Mode = p.Mode.Apply(n.Mode, n.IsDir())
 	}
 	return n
 }

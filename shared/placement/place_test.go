@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -96,7 +97,13 @@ func text(root tree.FS, changes layer.Changes) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-func mode(m tree.Mode) *tree.Mode { return &m }
+func mode(m tree.Mode) *dockerfile.ModeChange {
+	change, err := dockerfile.ParseMode(fmt.Sprintf("%o", m))
+	if err != nil {
+		panic(err)
+	}
+	return &change
+}
 
 func TestPlace(t *testing.T) {
 	src := fsys(t,

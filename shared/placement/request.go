@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -22,8 +23,8 @@ type Request struct {
 	Dest    tree.Path
 	DestDir bool // Dest was written as a directory
 
-	Owner *Owner     // of everything placed; nil keeps the source's
-	Mode  *tree.Mode // of everything placed but links; nil keeps the source's
+	Owner *Owner                 // of everything placed; nil keeps the source's
+	Mode  *dockerfile.ModeChange // of everything placed but links; nil keeps the source's
 	// KeepOwner keeps the owners that Source knows, as COPY --from does; otherwise
 	// what has no Owner belongs to root.
 	KeepOwner bool

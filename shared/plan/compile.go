@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -32,6 +31,14 @@ type Options struct {
 	BuildPlatform v1.Platform
 	// Labels are set on the target's image last of all.
 	Labels map[string]string
+	// Contexts are the named build contexts. A name goes before that of a stage and
+	// of an image.
+	Contexts map[string]Context
+}
+
+// Context is a build context other than the main one: files, or an image.
+type Context struct {
+	Image string // the reference of an image; empty for files
 }
 
 // Bases finds images by reference.
@@ -113,6 +120,8 @@ type draft struct {
 	platform v1.Platform
 	explicit bool   // FROM has --platform
 	base     *draft // if ref names a stage
+	files    string // if ref names a build context of files, its name
+	replaced bool   // ref is a named context in place of the stage
 	image    *Image // if ref names an image, once resolved
 	triggers []dockerfile.Instruction
 	opened   bool // the triggers are known
@@ -256,6 +265,9 @@ func (c *compiler) expandBases() error {
 			}
 			d.explicit = true
 		}
+		if c.fromContext(d) {
+			continue
+		}
 		// A stage's own name, or that of a later one, is an image's name here.
 		if s, ok := c.file.Find(ref, d.in.Index); ok && s.Index < d.in.Index && s.As != "" && strings.EqualFold(s.As, ref) {
 			d.base = c.drafts[s.Index]
@@ -326,13 +338,13 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 				return err
 			}
 		}
-		for _, cp := range copies(d) {
-			from, _, err := c.copyFrom(d, cp)
+		for _, u := range d.uses() {
+			from, err := c.find(d, u)
 			if err != nil {
 				return err
 			}
-			if from != nil {
-				if err := visit(from); err != nil {
+			if from.stage != nil {
+				if err := visit(from.stage); err != nil {
 					return err
 				}
 			}
@@ -344,8 +356,8 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 	}
 	// References of stages that are not needed are looked at all the same.
 	for _, d := range c.drafts {
-		for _, cp := range copies(d) {
-			if _, _, err := c.copyFrom(d, cp); err != nil {
+		for _, u := range d.uses() {
+			if _, err := c.find(d, u); err != nil {
 				return nil, err
 			}
 		}
@@ -359,42 +371,13 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 	return out, nil
 }
 
-// instructions are a stage's own after the triggers of its base.
+// instructions are a stage's own after the triggers of its base. A named context
+// that has the stage's name stands for all of them.
 func (d *draft) instructions() []dockerfile.Instruction {
+	if d.replaced {
+		return nil
+	}
 	return slices.Concat(d.triggers, d.in.Instructions)
-}
-
-// copies are the instructions of a stage that copy from elsewhere.
-func copies(d *draft) []*dockerfile.Copy {
-	var out []*dockerfile.Copy
-	for _, in := range d.instructions() {
-		if cp, ok := in.(*dockerfile.Copy); ok && cp.From != "" {
-			out = append(out, cp)
-		}
-	}
-	return out
-}
-
-// copyFrom tells whether --from names a stage or an image.
-func (c *compiler) copyFrom(d *draft, cp *dockerfile.Copy) (*draft, imageKey, error) {
-	s, ok := c.file.Find(cp.From, d.in.Index)
-	switch n, err := strconv.Atoi(cp.From); {
-	case ok && s.Index < d.in.Index:
-		return c.drafts[s.Index], imageKey{}, nil
-	case ok && s.Index == d.in.Index:
-		return nil, imageKey{}, at(cp.At, "COPY --from=%s: a stage cannot copy from itself", cp.From)
-	case ok:
-		return nil, imageKey{}, &dockerfile.Error{
-			At:     cp.At,
-			Err:    fmt.Errorf("COPY --from=%s: that stage comes later, at %s", cp.From, s.At),
-			Advice: "a stage can copy only from stages before it",
-		}
-	case err == nil:
-		return nil, imageKey{}, at(cp.At, "COPY --from=%d: there is no such stage, they go from 0 to %d", n, len(c.drafts)-1)
-	case strings.EqualFold(cp.From, scratch):
-		return nil, imageKey{}, at(cp.At, "COPY --from=%s: scratch has no files", cp.From)
-	}
-	return nil, imageKey{cp.From, formatPlatform(c.o.TargetPlatform)}, nil
 }
 
 // resolveImages asks for the images of the needed stages that are not known yet.
@@ -414,16 +397,16 @@ func (c *compiler) resolveImages(ctx context.Context, needed []*draft) error {
 		}
 	}
 	for _, d := range needed {
-		if d.base == nil && d.ref != scratch {
+		if d.isImage() {
 			ask(want{imageKey{d.ref, formatPlatform(d.platform)}, d.platform, d.in.At, "FROM " + d.ref})
 		}
-		for _, cp := range copies(d) {
-			from, key, err := c.copyFrom(d, cp)
+		for _, u := range d.uses() {
+			from, err := c.find(d, u)
 			if err != nil {
 				return err
 			}
-			if from == nil {
-				ask(want{key, c.o.TargetPlatform, cp.At, "COPY --from=" + cp.From})
+			if from.image != (imageKey{}) {
+				ask(want{from.image, c.o.TargetPlatform, u.at, u.text})
 			}
 		}
 	}
@@ -465,7 +448,7 @@ func (c *compiler) resolveImages(ctx context.Context, needed []*draft) error {
 		return err
 	}
 	for _, d := range needed {
-		if d.base == nil && d.ref != scratch {
+		if d.isImage() {
 			d.image = c.images[imageKey{d.ref, formatPlatform(d.platform)}]
 		}
 	}
@@ -480,6 +463,7 @@ func windows(loc dockerfile.Location, from string) error {
 func (c *compiler) openTriggers(d *draft) error {
 	var texts []string
 	switch {
+	case d.replaced:
 	case d.base != nil:
 		for _, in := range d.base.in.Instructions {
 			if ob, ok := in.(*dockerfile.Onbuild); ok {

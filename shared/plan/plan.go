@@ -8,6 +8,7 @@
 package plan
 
 import (
+	"fmt"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -77,6 +78,8 @@ type Run struct {
 	Dir     string // absolute
 	User    string
 	Files   []sandbox.File
+	Mounts  []Mount
+	Offline bool // no network but a loopback
 }
 
 // Copy puts files into the image: COPY and ADD.
@@ -85,22 +88,76 @@ type Copy struct {
 	From *Source
 	// Sources are patterns relative to From's root, arguments expanded.
 	Sources []string
-	// Inline are files given as heredocs in the Dockerfile, copied after Sources.
+	// Remotes are what ADD fetches, copied after Sources.
+	Remotes []Remote
+	// Inline are files given as heredocs in the Dockerfile, copied after Remotes.
 	Inline []Inline
 	// Dest is absolute. DestDir is set when it was written with a trailing slash
 	// (or as "." or ending in "/."), and so names a directory.
 	Dest    string
 	DestDir bool
-	Chown   string     // "user", "user:group", ":group" or ids; empty is 0:0
-	Chmod   *tree.Mode // replaces the mode of everything copied
+	Chown   string                 // "user", "user:group", ":group" or ids; empty is 0:0
+	Chmod   *dockerfile.ModeChange // changes the mode of everything copied
 	// Unpack is ADD's way with a local archive: its content is copied.
 	Unpack bool
+	// Parents keeps the directories of a source's path below Dest; those before a
+	// "/./" in it are left out.
+	Parents bool
+	Exclude []string // patterns of what is left out
+	// Link makes the layer independent of what is below it: links in Dest are not
+	// followed, and what is in the way is replaced.
+	Link bool
 }
 
-// Source is where COPY --from looks: exactly one field is set.
+// Source is where COPY --from or a mount looks: exactly one field is set.
 type Source struct {
 	Stage *Stage
 	Image *Image
+	// Context is the name of a build context other than the main one.
+	Context string
+}
+
+// Key tells sources apart: two with the same key have the same files. That of the
+// build context is a nil Source's.
+func (s *Source) Key() string {
+	switch {
+	case s == nil:
+		return "context"
+	case s.Stage != nil:
+		return fmt.Sprintf("stage %d", s.Stage.Index)
+	case s.Context != "":
+		return "context " + s.Context
+	}
+	return "image " + s.Image.Digest.String()
+}
+
+// Remote is a source of ADD that has to be fetched.
+type Remote struct {
+	// URL is of a file or, if Git is set, names a repository and what of it.
+	URL string
+	Git bool
+	// Checksum is what a file's content, "sha256:…", or a repository's commit must be.
+	Checksum   string
+	Unpack     bool // a file that is an archive is unpacked
+	KeepGitDir bool
+}
+
+// Mount is something that a command finds in its root and that is in no layer.
+type Mount struct {
+	Type dockerfile.MountType
+	// From says where Source is; nil is the build context for a bind, and for a
+	// cache nothing.
+	From     *Source
+	Source   string // relative to From's root
+	Target   string // absolute; empty for a secret that is only a variable
+	ReadOnly bool
+	Size     int64 // of a tmpfs, in bytes; 0 is as the kernel has it
+	ID       string
+	Sharing  dockerfile.Sharing
+	Required bool
+	Env      string // the variable that holds a secret; empty without
+	Mode     tree.Mode
+	UID, GID int
 }
 
 // Inline is a file whose content stands in the Dockerfile.

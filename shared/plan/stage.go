@@ -73,6 +73,9 @@ func (c *compiler) compileStage(d *draft) error {
 		b.enterBase()
 	}
 	b.config.Config.OnBuild = nil
+	if d.files != "" {
+		b.step(Copy{From: &Source{Context: d.files}, Sources: []string{"."}, Dest: "/", DestDir: true}, "FROM %s", d.files)
+	}
 	for _, in := range d.instructions() {
 		b.src = in.Where()
 		if err := b.dispatch(in); err != nil {

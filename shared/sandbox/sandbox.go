@@ -47,6 +47,9 @@ type Driver interface {
 	New(ctx context.Context, name string) (Sandbox, error)
 	// Limit says how many sandboxes may be open at once; 0 means any number.
 	Limit() int
+	// Check says, before anything runs, that commands with these needs can not run
+	// here; what is asked for is told by the error.
+	Check(n Needs) error
 	// Close removes everything that the driver left on this machine and that is
 	// not part of a root which the user asked to keep.
 	Close() error
@@ -62,8 +65,13 @@ type Process struct {
 	User string
 	// Files are readable by the command while it runs, under their absolute
 	// paths below /dev/pipes; they are in no layer.
-	Files  []File
-	Output io.Writer // standard output and error, in the order written; may be nil
+	Files []File
+	// Mounts are there while the command runs, in the order given: a later one may
+	// lie within an earlier one. What is in them is in no layer.
+	Mounts []Mount
+	// Offline gives the command a network of its own with a loopback only.
+	Offline bool
+	Output  io.Writer // standard output and error, in the order written; may be nil
 }
 
 // File is a small file that a Process sees.
@@ -71,4 +79,9 @@ type File struct {
 	Name string // below /dev/pipes, without slashes
 	Mode tree.Mode
 	Data string
+}
+
+// Needs is what commands need beyond a root.
+type Needs struct {
+	Offline bool // of a [Process]
 }

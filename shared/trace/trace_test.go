@@ -403,8 +403,10 @@ type fakeDriver struct{ env []string }
 func (d *fakeDriver) New(context.Context, string) (sandbox.Sandbox, error) {
 	return fakeSandbox{d: d}, nil
 }
-func (d *fakeDriver) Limit() int   { return 1 }
-func (d *fakeDriver) Close() error { return nil }
+func (d *fakeDriver) Limit() int { return 1 }
+
+func (d *fakeDriver) Check(sandbox.Needs) error { return nil }
+func (d *fakeDriver) Close() error              { return nil }
 
 type fakeSandbox struct {
 	tree.FS

@@ -82,7 +82,17 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		}
 	}
 	d.ran = true
-	return reaper.Run(ctx, reaper.Spec{Process: p})
+	m := &mounts{d: d, user: p.User}
+	err := m.put(ctx, p.Mounts)
+	if err == nil {
+		p.Mounts = nil
+		err = reaper.Run(ctx, reaper.Spec{Process: p})
+	}
+	if undone := m.takeBack(ctx); undone != nil {
+		d.valid = false
+		err = errors.Join(err, undone)
+	}
+	return err
 }
 
 // Commit implements [sandbox.Sandbox].

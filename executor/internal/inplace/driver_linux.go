@@ -28,6 +28,7 @@ type Driver struct {
 	shadow  *disk.Dir // reads what layers have at paths held; nil while there is none
 	open    bool      // a sandbox is
 	warned  map[string]bool
+	notes   int // of mounts so far
 	closed  sync.Once
 	cerr    error
 
@@ -42,7 +43,7 @@ type Driver struct {
 }
 
 // New looks at the root and makes a driver of it. It changes nothing yet, but
-// for the marker that it leaves in Options.Dir.
+// for the marker that it leaves in Options.Dir, and what a killed build left.
 func New(ctx context.Context, o Options) (*Driver, error) {
 	if o.Dir == "" {
 		o.Dir = DefaultDir
@@ -68,6 +69,9 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	d.trash.dir = d.path("trash")
+	if err := d.recover(); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
 	return d, nil
 }
 
@@ -76,6 +80,26 @@ func (d *Driver) path(name string) string { return filepath.Join(d.dir.Abs(), na
 
 // Limit implements [sandbox.Driver]: there is one root.
 func (d *Driver) Limit() int { return 1 }
+
+// Check implements [sandbox.Driver].
+func (d *Driver) Check(n sandbox.Needs) error {
+	if n.Offline {
+		return &offlineError{}
+	}
+	return nil
+}
+
+// offlineError says that a command cannot be kept from the network.
+type offlineError struct{}
+
+func (e *offlineError) Error() string {
+	return "run a command without network: in place it has the network of this container, and only namespaces could take that away"
+}
+
+// Hint says what helps.
+func (e *offlineError) Hint() string {
+	return "leave --network=none out, or build where --isolation=namespaces works"
+}
 
 // New implements [sandbox.Driver]. The root is not touched before it is used.
 func (d *Driver) New(_ context.Context, name string) (sandbox.Sandbox, error) {

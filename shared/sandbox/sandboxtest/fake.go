@@ -116,6 +116,9 @@ func (f *Fake) New(context.Context, string) (sandbox.Sandbox, error) {
 // Limit implements [sandbox.Driver].
 func (f *Fake) Limit() int { return f.Max }
 
+// Check implements [sandbox.Driver]: it needs nothing of a machine.
+func (f *Fake) Check(sandbox.Needs) error { return nil }
+
 // Close implements [sandbox.Driver].
 func (f *Fake) Close() error { return nil }
 

@@ -58,7 +58,7 @@ func (x Explanation) Covers(d Difference) bool {
 		return false
 	}
 	if dir, ok := strings.CutSuffix(x.Glob, "/**"); ok {
-		return strings.HasPrefix(d.Path, dir+"/")
+		return matchesAbove(dir, d.Path)
 	}
 	ok, err := path.Match(x.Glob, d.Path)
 	return err == nil && ok
@@ -69,4 +69,15 @@ func (x Explanation) coversKind(d Difference) bool {
 		return kind == d.Kind && text == strings.ReplaceAll(d.Text, " ", "")
 	}
 	return x.Kind == "*" || slices.Contains(strings.Split(x.Kind, ","), d.Kind)
+}
+
+// matchesAbove reports whether a directory above p matches the glob.
+func matchesAbove(glob, p string) bool {
+	elements := strings.Split(p, "/")
+	n := strings.Count(glob, "/") + 1
+	if len(elements) <= n {
+		return false
+	}
+	ok, err := path.Match(glob, strings.Join(elements[:n], "/"))
+	return err == nil && ok
 }

@@ -180,7 +180,7 @@ func TestConfigs(t *testing.T) {
 }
 
 func TestExplanations(t *testing.T) {
-	all, err := ReadExplanations("x", strings.NewReader("# why\n\n/etc/* mtime,mode because of it\n/d/** * all below\nconfig WorkingDir=\"/\"|(none) the same\n"))
+	all, err := ReadExplanations("x", strings.NewReader("# why\n\n/etc/* mtime,mode because of it\n/d*/** * all below\nconfig WorkingDir=\"/\"|(none) the same\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

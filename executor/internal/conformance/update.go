@@ -18,17 +18,17 @@ import (
 // stays as it is, to be kept right by hand.
 func (c *Case) Update(m *Made, builder string, general []Differ) error {
 	u := &Case{File: c.File, Want: c.Want, Differs: append(slices.Clone(c.Differs), general...), archive: c.archive}
-	return u.update(m, builder)
+	return u.update(m, builder, c.mayDiffer(builder, "history", "created_by", "entries", "empty_layer"))
 }
 
-func (c *Case) update(m *Made, builder string) error {
+func (c *Case) update(m *Made, builder string, keepHistory bool) error {
 	config, err := c.updatedConfig(m, builder)
 	if err != nil {
 		return err
 	}
 	c.setPart("want/tree", c.updatedTree(m, builder))
 	c.setPart("want/config.json", config)
-	if c.Want.History != nil && !c.mayDiffer(builder, "history", "created_by", "entries") {
+	if c.Want.History != nil && !keepHistory {
 		c.setPart("want/history", strings.Join(append(m.History, ""), "\n"))
 	}
 	return os.WriteFile(c.File, txtar.Format(c.archive), 0o644)

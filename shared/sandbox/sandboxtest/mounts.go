@@ -318,7 +318,7 @@ func testMounts(t *testing.T, d sandbox.Driver, lacks []Lack) {
 // look lists the root with all that mounting could touch, times included.
 func (r *root) look() []string {
 	r.t.Helper()
-	out := r.sh("cd /; find . -xdev ! -path './proc*' ! -path './dev*' ! -path './sys*' ! -path ./bin/'*' ! -path . " +
+	out := r.sh("cd /; find . -xdev ! -path './proc*' ! -path './dev*' ! -path './sys*' ! -path './kaniko*' ! -path ./bin/'*' ! -path . " +
 		"-exec stat -c '%n %F %a %u:%g %s %Y %N' {} + | sort; cat /d/f /d/sub/g /file")
 	return strings.Split(out, "\n")
 }

@@ -34,6 +34,9 @@ type Options struct {
 	// Contexts are the named build contexts. A name goes before that of a stage and
 	// of an image.
 	Contexts map[string]Context
+	// Ignore is what the build context leaves out, to warn of what copies it; nil
+	// is nothing.
+	Ignore *dockerfile.Ignore
 }
 
 // Context is a build context other than the main one: files, or an image.
@@ -58,19 +61,12 @@ const scratch = "scratch"
 // Compile makes a Plan. Every fault that can be known without running anything is
 // found here; those with a place in the Dockerfile are a [*dockerfile.Error].
 func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) {
-	c := &compiler{file: f, o: o, expand: f.Expander(), images: map[imageKey]*Image{}}
-	for _, s := range f.Stages {
-		c.drafts = append(c.drafts, &draft{in: s})
-	}
+	c := newCompiler(f, o)
 	target, err := c.target()
 	if err != nil {
 		return nil, err
 	}
-	c.platformArgs(target)
-	if err := c.globalArgs(); err != nil {
-		return nil, err
-	}
-	if err := c.expandBases(); err != nil {
+	if err := c.prepare(target); err != nil {
 		return nil, err
 	}
 	needed, err := c.resolve(ctx, target)
@@ -88,13 +84,8 @@ func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) 
 	c.finish(p.Target)
 	c.warnUnusedArgs()
 	p.Warnings = append(slices.Clone(f.Warnings), c.warnings...)
-	if f.Strict && len(p.Warnings) > 0 {
-		w := p.Warnings[0]
-		return nil, &dockerfile.Error{
-			At:     w.At,
-			Err:    errors.New(strings.TrimPrefix(w.String(), w.At.String()+": ")),
-			Advice: `the Dockerfile has "check=error=true", which makes warnings errors`,
-		}
+	if err := strict(f, p.Warnings); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -111,6 +102,25 @@ type compiler struct {
 	images   map[imageKey]*Image
 	triggers []dockerfile.Instruction // of all needed stages
 	warnings []dockerfile.Warning
+}
+
+func newCompiler(f *dockerfile.File, o Options) *compiler {
+	c := &compiler{file: f, o: o, expand: f.Expander(), images: map[imageKey]*Image{}}
+	for _, s := range f.Stages {
+		c.drafts = append(c.drafts, &draft{in: s})
+	}
+	return c
+}
+
+// prepare finds out what every FROM names.
+func (c *compiler) prepare(target *draft) error {
+	c.platformArgs(target)
+	c.lintDefaults()
+	var err error
+	if c.global, err = c.globals(c.global, c.o.BuildArgs); err != nil {
+		return err
+	}
+	return c.expandBases()
 }
 
 // draft is a stage before it is compiled.
@@ -192,24 +202,25 @@ func (c *compiler) platformArgs(target *draft) {
 	}
 }
 
-// globalArgs evaluates the ARGs before the first FROM.
-func (c *compiler) globalArgs() error {
+// globals are the arguments in before with the ARGs before the first FROM; given
+// are the values from outside.
+func (c *compiler) globals(before environ, given map[string]string) (environ, error) {
 	for _, arg := range c.file.Args {
 		for _, d := range arg.Declarations {
-			value, given := c.o.BuildArgs[d.Name]
-			if !given {
+			value, ok := given[d.Name]
+			if !ok {
 				if d.Default == nil {
 					continue
 				}
 				var err error
-				if value, _, err = c.expand.Word(*d.Default, c.global.get); err != nil {
-					return placed(arg.At, "ARG", err)
+				if value, _, err = c.expand.Word(*d.Default, before.get); err != nil {
+					return before, placed(arg.At, "ARG", err)
 				}
 			}
-			c.global.set(d.Name, value)
+			before.set(d.Name, value)
 		}
 	}
-	return nil
+	return before, nil
 }
 
 // target finds the stage to build.
@@ -255,11 +266,13 @@ func (c *compiler) expandBases() error {
 		d.ref = ref
 		d.platform = c.o.TargetPlatform
 		if d.in.Platform != "" {
-			text, unset, err := c.expand.Word(d.in.Platform, c.global.get)
+			vars, used := noting(c.global.get)
+			text, unset, err := c.expand.Word(d.in.Platform, vars)
 			if err != nil {
 				return placed(d.in.At, "FROM", err)
 			}
 			c.warnFrom(d.in, unset)
+			c.lintPlatform(d.in, text, used(), unset)
 			if d.platform, err = ParsePlatform(text, c.o.TargetPlatform); err != nil {
 				return at(d.in.At, "FROM --platform=%s: %w", d.in.Platform, err)
 			}
@@ -280,7 +293,7 @@ func (c *compiler) expandBases() error {
 func (c *compiler) warnFrom(s *dockerfile.Stage, unset []string) {
 	for _, name := range unset {
 		if !c.declaredGlobally(name) {
-			c.warn(s.Source, "UndefinedArgInFrom", "FROM uses $%s, which no ARG before the first FROM declares", name)
+			c.warn(s.Source, "UndefinedArgInFrom", "FROM uses $%s, which no ARG before the first FROM declares%s", name, meant(name, c.global.names))
 		}
 	}
 }
@@ -550,6 +563,7 @@ func (c *compiler) warnUnusedArgs() {
 	for _, name := range unused {
 		c.warnings = append(c.warnings, dockerfile.Warning{
 			At:   dockerfile.Location{File: c.file.Name},
+			Rule: dockerfile.UnusedBuildArg,
 			Text: fmt.Sprintf("build argument %s was given, but no ARG declares it", name),
 		})
 	}

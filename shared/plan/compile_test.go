@@ -333,7 +333,7 @@ stage 0 linux/amd64 from base
   2 run ["/bin/sh" "-c" "x"] in / env ["PATH=/bin" "HTTP_PROXY=p" "http_proxy=p" "https_proxy=q" "HTTPS_PROXY=q"]
   3 meta
   4 run ["/bin/sh" "-c" "y"] in / env ["PATH=/bin" "https_proxy=mine" "HTTP_PROXY=p" "http_proxy=p" "HTTPS_PROXY=q"]
-warning Dockerfile: build argument No_Proxy was given, but no ARG declares it
+warning Dockerfile: UnusedBuildArg: build argument No_Proxy was given, but no ARG declares it
 `,
 		},
 		{
@@ -346,7 +346,7 @@ stage 1 second linux/amd64 from stage 0
 stage 2 linux/amd64 from base
   5 copy from stage 0 "/a" to /a
   6 copy from stage 1 "/b" to /b
-warning Dockerfile:1: StageNameCasing: Stage name 'Tools' should be lowercase
+warning Dockerfile:1: StageNameCasing: stage name "Tools" has capital letters: write tools, since names of stages are the same in any case
 `,
 		},
 		{

@@ -82,6 +82,7 @@ func (c *copyBuilder) sources() error {
 		c.said += " " + s
 		what := dockerfile.Remote(s)
 		if what == "" {
+			c.lintSource(s)
 			c.op.Sources = append(c.op.Sources, s)
 			continue
 		}

@@ -51,6 +51,9 @@ type Image struct {
 	Digest   v1.Hash // of the manifest for Platform
 	Platform v1.Platform
 	Config   *v1.ConfigFile
+	// Unknown says that the image was not looked at, and Digest and Config say
+	// nothing: so it is for [Lint], never in a Plan.
+	Unknown bool
 }
 
 // A Step is one instruction that leaves something in the image.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -33,9 +36,6 @@ type mounts struct {
 
 // put makes the mounts. What it has made when it fails, takeBack undoes too.
 func (m *mounts) put(ctx context.Context, list []sandbox.Mount) error {
-	if len(list) == 0 {
-		return nil
-	}
 	m.moved = map[string]string{}
 	if err := m.d.protect.refresh(); err != nil {
 		return err
@@ -90,12 +90,11 @@ func (m *mounts) one(ctx context.Context, mount sandbox.Mount) (err error) {
 		return err
 	}
 	m.undo = append(m.undo, p.takeAway)
-	// The directory shall look as if nothing had happened in it.
-	before, err := p.at.stat()
-	if err != nil {
-		return err
+	if p.mode = 0o1777; exists { // as the kernel makes one; or what users of the image expect
+		p.mode = st.Mode & 0o7777
 	}
-	defer func() { err = errors.Join(err, p.at.restore(before)) }()
+	// The directory shall look as if nothing had happened in it.
+	defer func() { err = errors.Join(err, p.at.restore(p.at.before.Mtim)) }()
 	if exists {
 		if err := p.hide(); err != nil {
 			return err
@@ -167,7 +166,10 @@ func (e *targetError) Hint() string {
 
 // way makes the directories that lead to a target, for the time of the command.
 func (m *mounts) way(dir tree.Path) error {
-	if st, err := os.Lstat(dir.Abs()); err == nil && st.IsDir() || dir == tree.Root {
+	switch st, err := os.Lstat(dir.Abs()); {
+	case err == nil && !st.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: dir.Abs(), Err: unix.ENOTDIR}
+	case err == nil:
 		return nil
 	}
 	if err := m.way(dir.Parent()); err != nil {
@@ -177,27 +179,28 @@ func (m *mounts) way(dir tree.Path) error {
 	if err != nil {
 		return err
 	}
-	before, err := at.stat()
+	err = unix.Mkdirat(at.fd(), at.name, 0o755)
 	if err == nil {
-		err = unix.Mkdirat(at.fd(), at.name, 0o755)
+		err = unix.Fchmodat(at.fd(), at.name, 0o755, 0) // whatever the umask
 	}
 	if err == nil {
-		err = at.restore(before)
+		err = at.restore(at.before.Mtim)
 	}
 	if err != nil {
 		return errors.Join(&fs.PathError{Op: "mkdir", Path: dir.Abs(), Err: err}, at.close())
 	}
 	m.undo = append(m.undo, func(context.Context) error {
 		defer at.close()
-		before, err := at.stat()
+		now, err := at.stat()
 		if err != nil {
 			return err
 		}
 		// What the command put into it keeps it.
-		if unix.Unlinkat(at.fd(), at.name, unix.AT_REMOVEDIR) != nil {
+		err = unix.Unlinkat(at.fd(), at.name, unix.AT_REMOVEDIR)
+		if err != nil && err != unix.ENOENT {
 			return nil
 		}
-		return at.restore(before)
+		return at.end(now, err != nil)
 	})
 	return nil
 }
@@ -206,11 +209,23 @@ func (m *mounts) way(dir tree.Path) error {
 type entry struct {
 	dir  *os.File
 	name string
+	// What the directory was before anything was done to it.
+	before unix.Stat_t
+	names  string
 }
 
-func openEntry(p tree.Path) (entry, error) {
-	f, err := os.Open(p.Parent().Abs())
-	return entry{dir: f, name: p.Base()}, err
+func openEntry(p tree.Path) (e entry, err error) {
+	e.name = p.Base()
+	if e.dir, err = os.Open(p.Parent().Abs()); err != nil {
+		return e, err
+	}
+	if e.before, err = e.stat(); err == nil {
+		e.names, err = e.list()
+	}
+	if err != nil {
+		err = errors.Join(err, e.close())
+	}
+	return e, err
 }
 
 func (e entry) fd() int { return int(e.dir.Fd()) }
@@ -225,14 +240,45 @@ func (e entry) stat() (st unix.Stat_t, err error) {
 	return st, err
 }
 
-// restore gives the directory the time of modification that it had before.
-func (e entry) restore(before unix.Stat_t) error {
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, before.Mtim}
+// list is the names in the directory, in order.
+func (e entry) list() (string, error) {
+	if _, err := e.dir.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	names, err := e.dir.Readdirnames(-1)
+	slices.Sort(names)
+	return strings.Join(names, "/"), err
+}
+
+// end gives the directory the time that it had just now, before a mount was taken
+// from it. Where the command did that itself, which with a mount is not possible,
+// and did nothing else to the directory, it is the time of before the command.
+func (e entry) end(now unix.Stat_t, deleted bool) error {
+	if deleted {
+		if names, err := e.list(); err == nil && names == e.names {
+			now = e.before
+		}
+	}
+	return e.restore(now.Mtim)
+}
+
+// restore sets the directory's time of modification.
+func (e entry) restore(t unix.Timespec) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, t}
 	err := unix.UtimesNanoAt(e.fd(), ".", times, 0)
 	if err != nil && err != unix.ENOENT { // the directory itself is deleted
 		return fmt.Errorf("restore the time of a mount's directory: %w", err)
 	}
 	return nil
+}
+
+// where is the directory now.
+func (e entry) where() string {
+	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(e.fd()))
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 func (e entry) close() error { return e.dir.Close() }
@@ -246,6 +292,7 @@ type placed struct {
 	// thing is what was put there, found again wherever the command moves it; nil if
 	// nothing was.
 	thing *os.File
+	mode  uint32       // that an empty directory is to have
 	ours  bool         // nothing is at the target that was there before
 	wipe  bool         // overwrite it
 	stop  func() error // ends who serves it
@@ -315,9 +362,8 @@ func (p *placed) fill(ctx context.Context, mount sandbox.Mount) (err error) {
 		if mount.Tmpfs.Size > 0 {
 			p.m.d.warn("tmpfs size", "a tmpfs mount is a directory on disk here: its size is not limited (said once)")
 		}
-		// As the kernel makes one.
 		if err = os.Mkdir(path, 0o700); err == nil {
-			err = unix.Chmod(path, 0o1777)
+			err = unix.Chmod(path, p.mode)
 		}
 	case mount.File != nil:
 		p.wipe = true
@@ -385,10 +431,12 @@ func (p *placed) takeAway(ctx context.Context) (err error) {
 			err = fmt.Errorf("take away the mount at %s: %w", p.target.Abs(), err)
 		}
 	}()
-	before, err := p.at.stat()
+	now, err := p.at.stat()
 	if err != nil {
 		return err
 	}
+	path, found := p.find()
+	deleted := p.thing != nil && !(found && filepath.Dir(path) == p.at.where() && filepath.Base(path) == p.at.name)
 	var errs []error // that do not keep the rest from being done
 	if p.stop != nil {
 		errs = append(errs, p.stop())
@@ -407,12 +455,12 @@ func (p *placed) takeAway(ctx context.Context) (err error) {
 		}
 	}
 	// If the command deleted the directory, what was in it went too.
-	if p.ours && before.Nlink > 0 {
+	if p.ours && now.Nlink > 0 {
 		if err := p.uncover(); err != nil {
 			return err
 		}
 	}
-	errs = append(errs, p.note.close(), p.at.restore(before))
+	errs = append(errs, p.note.close(), p.at.end(now, deleted))
 	return errors.Join(errs...)
 }
 

@@ -249,7 +249,7 @@ func TestImports_breaches(t *testing.T) {
 		"executor/main.go:4: executor imports github.com/sigstore/cosign/v2/pkg/oci, which is for executor/internal/sign",
 		"executor/internal/cli/cli.go:2: executor/internal/cli (floor 7, the command line) imports executor (floor 7, main): imports go down",
 		"executor/internal/cli/cli.go:4: executor/internal/cli imports cloud.google.com/go/storage, which is for shared/registry/keychain and executor/internal/buildcontext/{git,gcs,s3,azblob}",
-		"shared/base/a.go:2: shared/base imports golang.org/x/sys/unix, which is for shared/disk and what drives sandboxes: system calls live there",
+		"shared/base/a.go:2: shared/base imports golang.org/x/sys/unix, which is for shared/disk, the locks of host and what drives sandboxes: system calls live there",
 		"shared/engine/a.go:2: shared/engine imports shared/plan/plantest, which is for tests",
 		"shared/engine/a.go:3: shared/engine imports go.opentelemetry.io/otel, which is for shared/trace and the mains",
 		"shared/engine/a.go:4: shared/engine imports github.com/spf13/pflag, which is for */internal/cli, shared/command and files called flags.go (options own their flags)",

@@ -241,9 +241,17 @@ func (b *buildkit) flag(c *conformance.Built, a conformance.Arg) ([]string, erro
 	case "--build-context":
 		switch {
 		case strings.HasPrefix(value, "oci-layout://"):
-			store := "layout-" + name
 			dir := strings.TrimPrefix(value, "oci-layout://")
-			return []string{"--oci-layout", store + "=" + dir, "--opt", "context:" + name + "=oci-layout://" + store}, nil
+			img, err := fromLayout(filepath.Join(c.Dir, dir))
+			if err != nil {
+				return nil, err
+			}
+			digest, err := img.Digest()
+			if err != nil {
+				return nil, err
+			}
+			store := strings.ToLower("layout-" + name)
+			return []string{"--oci-layout", store + "=" + dir, "--opt", "context:" + name + "=oci-layout://" + store + "@" + digest.String()}, nil
 		case strings.Contains(value, "://"):
 			return opt("context:" + name + "=" + value)
 		}

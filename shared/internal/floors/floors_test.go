@@ -22,9 +22,9 @@ func floors() []floor {
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/command"}},
-		{"7, at the bottom", []string{"executor/internal/reaper"}},
+		{"7, at the bottom", []string{"executor/internal/reaper", "executor/internal/buildcontext/remote"}},
 		{"7, the parts", []string{
-			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
+			"executor/internal/buildcontext", "executor/internal/buildcontext/git", "executor/internal/inplace", "executor/internal/isolated",
 			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},

@@ -297,6 +297,8 @@ type placed struct {
 	wipe  bool         // overwrite it
 	stop  func() error // ends who serves it
 	cache *cache       // where it is to be taken back to; nil if it is not
+	// copies is set for a copy that may be of use again.
+	copies *copies
 }
 
 // place begins a mount at target.
@@ -352,7 +354,7 @@ func (p *placed) fill(ctx context.Context, mount sandbox.Mount) (err error) {
 	path := p.target.Abs()
 	switch {
 	case mount.Files != nil:
-		err = p.copy(ctx, mount.Files)
+		err = p.files(ctx, mount.Files)
 	case mount.Dir != nil && mount.ReadOnly:
 		// What is written to it must be lost.
 		err = p.copyDir(ctx, mount.Dir.Path)
@@ -394,32 +396,6 @@ func (p *placed) hold() error {
 	return p.note.write()
 }
 
-// copy copies files to the target.
-func (p *placed) copy(ctx context.Context, b *sandbox.Bind) (err error) {
-	p.note.Temp = p.sibling() + "-copy"
-	if err := p.note.write(); err != nil {
-		return err
-	}
-	if err := os.Mkdir(p.note.Temp, 0o700); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, disk.Remove(p.note.Temp)) }()
-	made, err := mountsource.Materialize(ctx, b, p.note.Temp)
-	if err != nil {
-		return err
-	}
-	return os.Rename(made, p.target.Abs())
-}
-
-// copyDir copies a directory of this machine to the target.
-func (p *placed) copyDir(ctx context.Context, dir string) error {
-	d, err := disk.Open(dir, disk.Options{Xattrs: true})
-	if err != nil {
-		return err
-	}
-	return errors.Join(p.copy(ctx, &sandbox.Bind{FS: d}), d.Close())
-}
-
 // takeAway makes the target what it was before.
 func (p *placed) takeAway(ctx context.Context) (err error) {
 	defer func() {
@@ -445,6 +421,9 @@ func (p *placed) takeAway(ctx context.Context) (err error) {
 		if err := p.cache.takeBack(ctx, p); err != nil {
 			return err // and leave all of it: the cache may be there still
 		}
+	}
+	if p.copies != nil {
+		p.putBy(ctx)
 	}
 	if p.thing != nil && p.wipe {
 		errs = append(errs, wipe(p.thing))

@@ -78,10 +78,12 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		return err
 	}
 	d := b.d
-	if !d.ran {
-		if err := d.baseline(ctx); err != nil {
-			return fmt.Errorf("look at the root before the command: %w", err)
-		}
+	prepare := d.baseline
+	if d.ran {
+		prepare = d.settled // mounts of the command before may just have been taken away
+	}
+	if err := prepare(ctx); err != nil {
+		return fmt.Errorf("look at the root before the command: %w", err)
 	}
 	d.ran = true
 	if len(p.Mounts) == 0 {
@@ -188,10 +190,15 @@ func (d *Driver) baseline(ctx context.Context) error {
 		d.stamps = stamps
 	}
 	d.touched = map[tree.Path]bool{}
-	if d.o.Mode == Full {
-		return settle(ctx, d.stamps)
+	return d.settled(ctx)
+}
+
+// settled waits until the next change is sure to be seen.
+func (d *Driver) settled(ctx context.Context) error {
+	if d.o.Mode != Full || d.stamps == nil {
+		return nil
 	}
-	return nil
+	return settle(ctx, d.stamps)
 }
 
 // settle waits until what happens next is sure to be told from what the stamps

@@ -210,17 +210,19 @@ func TestJail_mountStamps(t *testing.T) {
 	d := newDriver(t, Options{})
 	box := mountRoot(t, d)
 	defer box.Close()
-	shAs(t, box, "", "true", at("d"), secretAt("x/y/s"))
+	shAs(t, box, "", "true", at("d"), secretAt("x/y/s"), secretAt("tmp/s"), secretAt("bin/busybox.new"), secretAt("etc/group"))
 	diff, err := d.root.Scan(t.Context(), d.scan(), d.stamps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range diff.Changed {
-		if c.Path != tree.Root && c.Path != "d" {
-			t.Errorf("%s is looked at", c.Path)
-		}
+	if len(diff.Changed)+len(diff.Gone) > 0 {
+		t.Errorf("looked at: %v, %v", diff.Changed, diff.Gone)
 	}
-	want(t, "changes", commit(t, box, "a"))
+	// What a command does beside is seen all the same.
+	shAs(t, box, "", "echo x >>/d/old", at("d"), secretAt("etc/group"))
+	shAs(t, box, "", "echo x >>/etc/group; touch -r /etc/passwd /etc/group; chmod 700 /d; mkdir /tmp/n; rmdir /tmp/n")
+	shAs(t, box, "", "true", at("d"), secretAt("tmp/s"), secretAt("etc/group"))
+	want(t, "changes", commit(t, box, "a"), "+ d", "+ etc", "+ etc/group", "+ tmp")
 }
 
 func TestJail_mountCancelled(t *testing.T) {

@@ -28,6 +28,8 @@ type Driver struct {
 	shadow  *disk.Dir // reads what layers have at paths held; nil while there is none
 	open    bool      // a sandbox is
 	warned  map[string]bool
+	notes   int // of mounts so far
+	binds   map[bindKey]kept
 	closed  sync.Once
 	cerr    error
 
@@ -42,12 +44,12 @@ type Driver struct {
 }
 
 // New looks at the root and makes a driver of it. It changes nothing yet, but
-// for the marker that it leaves in Options.Dir.
+// for the marker that it leaves in Options.Dir, and what a killed build left.
 func New(ctx context.Context, o Options) (*Driver, error) {
 	if o.Dir == "" {
 		o.Dir = DefaultDir
 	}
-	d := &Driver{o: o, dir: tree.Clean(o.Dir), warned: map[string]bool{}}
+	d := &Driver{o: o, dir: tree.Clean(o.Dir), warned: map[string]bool{}, binds: map[bindKey]kept{}}
 	if d.dir == tree.Root || !filepath.IsAbs(o.Dir) {
 		return nil, fmt.Errorf("use %s for the executor's own files: it must be an absolute path other than /", o.Dir)
 	}
@@ -68,6 +70,9 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	d.trash.dir = d.path("trash")
+	if err := d.recover(); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
 	return d, nil
 }
 
@@ -113,7 +118,7 @@ func (d *Driver) Close() error {
 		if d.o.Cleanup {
 			errs = append(errs, d.empty())
 		}
-		errs = append(errs, d.trash.wait(), d.dropShadow(), d.root.Close())
+		errs = append(errs, d.trash.wait(), d.dropShadow(), disk.Remove(d.path(bindsName)), d.root.Close())
 		d.cerr = errors.Join(errs...)
 	})
 	return d.cerr

@@ -110,15 +110,15 @@ func TestParse_syntax(t *testing.T) {
 
 func TestParse_warnings(t *testing.T) {
 	for text, want := range map[string]string{
-		"FROM a AS X\n":                                               "Dockerfile:1: StageNameCasing: Stage name 'X' should be lowercase",
-		"FROM a as x\n":                                               "Dockerfile:1: FromAsCasing: 'as' and 'FROM' keywords' casing do not match",
-		"FROM a\nRUN a \\\n\n  b\n":                                   "Dockerfile:4: NoEmptyContinuation: Empty continuation line",
-		"FROM a\nMAINTAINER x\n":                                      "Dockerfile:2: MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label",
+		"FROM a AS X\n":                                               "Dockerfile:1: StageNameCasing: stage name \"X\" has capital letters: write x, since names of stages are the same in any case",
+		"FROM a as x\n":                                               "Dockerfile:1: FromAsCasing: \"FROM\" and \"as\" are not written alike",
+		"FROM a\nRUN a \\\n\n  b\n":                                   "Dockerfile:4: NoEmptyContinuation: an empty line within an instruction: take it out, or put a # there",
+		"FROM a\nMAINTAINER x\n":                                      "Dockerfile:2: MaintainerDeprecated: MAINTAINER is deprecated: the label org.opencontainers.image.authors says the same",
 		"FROM a AS x\nFROM b AS x\n":                                  `Dockerfile:2: DuplicateStageName: stage name "x" is already used at Dockerfile:1`,
 		"FROM a AS scratch\n":                                         `Dockerfile:1: ReservedStageName: stage name "scratch" has a meaning of its own`,
 		"FROM a\nrun x\nRUN y\n":                                      `Dockerfile:2: ConsistentInstructionCasing: instruction "run" is not written as the others are (RUN)`,
 		"from a\nRun x\n":                                             `Dockerfile:2: ConsistentInstructionCasing: instruction "Run" is not written as the others are (run)`,
-		"FROM a\nONBUILD RUN --device=x a\n":                          "Dockerfile:2: the trigger will not build: ONBUILD: RUN --device is not supported",
+		"FROM a\nONBUILD RUN --device=x a\n":                          "Dockerfile:2: InvalidTrigger: the trigger will not build: ONBUILD: RUN --device is not supported",
 		"# check=skip=all\nFROM a as X\n":                             "",
 		"# check=skip=StageNameCasing\nFROM a AS X\n":                 "",
 		"FROM a AS x\n# check=skip=DuplicateStageName\nFROM b AS x\n": "",

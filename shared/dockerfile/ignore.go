@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -270,6 +271,23 @@ func (ig *Ignore) LeavesOut(p tree.Path) (bool, error) {
 func (ig *Ignore) Skip(p tree.Path, t tree.Type) bool {
 	out, err := ig.LeavesOut(p)
 	return err == nil && out && (t != tree.Dir || !ig.mayReturn(p))
+}
+
+// Omits reports whether a source of COPY, as it is written, is left out for sure:
+// it, or a directory above it, matches a pattern. Wildcards in it stand for
+// themselves. It is false if any pattern has a "!", since something may then be
+// taken back; and the whole context counts as left out only if a pattern says that
+// of everything.
+func (ig *Ignore) Omits(source string) bool {
+	if slices.ContainsFunc(ig.patterns, func(r rule) bool { return r.again }) {
+		return false
+	}
+	p := tree.Clean(source)
+	if p == tree.Root {
+		return slices.ContainsFunc(ig.patterns, func(r rule) bool { return r.text == "*" || r.text == "**" || r.text == "**/*" })
+	}
+	out, err := ig.excluded(p)
+	return err == nil && out
 }
 
 // mayReturn reports whether a pattern with "!" could match something below dir.

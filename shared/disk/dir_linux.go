@@ -362,4 +362,7 @@ func typeOfDirent(t uint8) tree.Type {
 	return 0
 }
 
+// Plain implements [Plain].
+func (d *Dir) Plain() (dir string, ok bool) { return d.name, d.o.Skip == nil && d.o.Overlay == "" }
+
 func (d *Dir) String() string { return fmt.Sprintf("directory %s", d.name) }

@@ -27,4 +27,11 @@ type Options struct {
 	Skip func(p tree.Path, t tree.Type) bool
 }
 
+// Plain is implemented by a [tree.FS] that may be a directory of this machine, whole
+// and as it is: then a mount of the directory shows the same.
+type Plain interface {
+	// Plain gives the directory's path, or reports false.
+	Plain() (dir string, ok bool)
+}
+
 var errNotFile = errors.New("not a regular file")

@@ -15,7 +15,7 @@ const pipes = "/dev/pipes/"
 
 func (b *builder) run(in *dockerfile.Run) error {
 	op := Run{
-		Args: slices.Clone(in.Args),
+		Args:    slices.Clone(in.Args),
 		Dir:     b.absolute(""),
 		User:    b.config.Config.User,
 		Offline: in.Offline,

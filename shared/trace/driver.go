@@ -33,6 +33,9 @@ func (d driver) New(ctx context.Context, name string) (sandbox.Sandbox, error) {
 
 type tracedSandbox struct{ sandbox.Sandbox }
 
+// Unwrap lets a driver know its own sandboxes again.
+func (s tracedSandbox) Unwrap() sandbox.Sandbox { return s.Sandbox }
+
 func (s tracedSandbox) Run(ctx context.Context, p sandbox.Process) error {
 	if span := oteltrace.SpanContextFromContext(ctx); span.IsValid() {
 		carrier := propagation.MapCarrier{}

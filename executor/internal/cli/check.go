@@ -76,7 +76,8 @@ func (b *builder) find(anywhere bool) error {
 		return err
 	}
 	b.env.Page.Source = b.dockerfile.Text
-	return nil
+	b.contexts, err = namedContexts(b.flags.contexts)
+	return err
 }
 
 // lint reports what the linter says; what is wrong with the Dockerfile is in the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
@@ -82,7 +83,29 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		}
 	}
 	d.ran = true
-	return reaper.Run(ctx, reaper.Spec{Process: p})
+	if len(p.Mounts) == 0 {
+		return reaper.Run(ctx, reaper.Spec{Process: p})
+	}
+	return d.runMounted(ctx, p)
+}
+
+// runMounted runs a command that finds mounts.
+func (d *Driver) runMounted(ctx context.Context, p sandbox.Process) error {
+	// The working directory is part of the root, also where a mount hides it.
+	if err := os.MkdirAll(p.Dir.Abs(), 0o755); err != nil {
+		return fmt.Errorf("make the working directory: %w", err)
+	}
+	m := &mounts{d: d, user: p.User}
+	err := m.put(ctx, p.Mounts)
+	if err == nil {
+		p.Mounts = nil
+		err = reaper.Run(ctx, reaper.Spec{Process: p})
+	}
+	if undone := m.takeBack(ctx); undone != nil {
+		d.valid = false
+		err = errors.Join(err, undone)
+	}
+	return err
 }
 
 // Commit implements [sandbox.Sandbox].

@@ -28,6 +28,7 @@ type Driver struct {
 	shadow  *disk.Dir // reads what layers have at paths held; nil while there is none
 	open    bool      // a sandbox is
 	warned  map[string]bool
+	notes   int // of mounts so far
 	closed  sync.Once
 	cerr    error
 
@@ -42,7 +43,7 @@ type Driver struct {
 }
 
 // New looks at the root and makes a driver of it. It changes nothing yet, but
-// for the marker that it leaves in Options.Dir.
+// for the marker that it leaves in Options.Dir, and what a killed build left.
 func New(ctx context.Context, o Options) (*Driver, error) {
 	if o.Dir == "" {
 		o.Dir = DefaultDir
@@ -68,6 +69,9 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	d.trash.dir = d.path("trash")
+	if err := d.recover(); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
 	return d, nil
 }
 

@@ -150,7 +150,7 @@ func mount(t testing.TB, dir string) {
 
 func TestJail_suite(t *testing.T) {
 	needJail(t)
-	sandboxtest.Run(t, func(t *testing.T) sandbox.Driver { return newDriver(t, Options{}) })
+	sandboxtest.Run(t, func(t *testing.T) sandbox.Driver { return newDriver(t, Options{}) }, sandboxtest.NoReadOnly, sandboxtest.NoOffline)
 	if got, err := os.ReadFile("/etc/hostname"); err != nil || string(got) != "# of the runtime\n" {
 		t.Errorf("hostname of the runtime: %q, %v", got, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -14,6 +15,7 @@ import (
 const (
 	dirPrefix    = "kaniko-sandbox-" // of the directory of one driver
 	scaffoldName = "0"
+	emptyName    = "empty"
 )
 
 // driver implements [sandbox.Driver].
@@ -38,7 +40,11 @@ func newDriver(ctx context.Context, g *Grant) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeScaffold(ctx, filepath.Join(dir.Path, scaffoldName)); err != nil {
+	err = makeScaffold(ctx, filepath.Join(dir.Path, scaffoldName))
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir.Path, emptyName), 0o755)
+	}
+	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return &driver{
@@ -64,8 +70,13 @@ func (d *driver) New(ctx context.Context, name string) (sandbox.Sandbox, error) 
 // Limit implements [sandbox.Driver]: there may be any number of sandboxes.
 func (d *driver) Limit() int { return 0 }
 
-// Check implements [sandbox.Driver]: what it can not do, [Choose] has found out.
-func (d *driver) Check(sandbox.Needs) error { return nil }
+// Check implements [sandbox.Driver]: what it can not do, [Probe] has found out.
+func (d *driver) Check(n sandbox.Needs) error {
+	if n.Offline && d.grant.NoNetwork != "" {
+		return &NoNetworkError{d.grant.NoNetwork}
+	}
+	return nil
+}
 
 // Close implements [sandbox.Driver]. No sandbox may be used after it.
 func (d *driver) Close() error {

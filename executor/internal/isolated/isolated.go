@@ -37,6 +37,9 @@ type Grant struct {
 	Namespaces uintptr
 	// FreshProc says that a command can have a /proc and a pid namespace of its own.
 	FreshProc bool
+	// NoNetwork says why a command cannot have a network of its own; it is empty if
+	// it can.
+	NoNetwork string
 }
 
 // String says in a few words what the grant is.
@@ -79,6 +82,21 @@ func count(rs []IDRange) int64 {
 		n += r.Count
 	}
 	return n
+}
+
+// NoNetworkError says that a command cannot be kept from the network.
+type NoNetworkError struct{ Reason string }
+
+func (e *NoNetworkError) Error() string {
+	return "run a command without network: no network namespace can be had: " + e.Reason
+}
+
+// ExitCode is that of what this machine does not allow (EX_CONFIG).
+func (e *NoNetworkError) ExitCode() int { return 78 }
+
+// Hint says what helps.
+func (e *NoNetworkError) Hint() string {
+	return "build where network namespaces are allowed, or let the command have the network"
 }
 
 // Refused says that namespaces cannot be used, and how that was found out.

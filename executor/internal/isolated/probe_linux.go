@@ -31,16 +31,28 @@ func try(ctx context.Context, o order) report {
 	if ids, err := ownMap("/proc/self/uid_map"); err == nil {
 		g.IDs = count(ids)
 	}
+	network := make(chan error, 1)
+	go func() { network <- tryNetwork(ctx) }()
 	for _, d := range o.Try {
 		got, err := g.tryDir(ctx, d)
 		if err == nil {
+			if err := <-network; err != nil {
+				got.NoNetwork = err.Error()
+			}
 			return report{Grant: &got}
 		}
 		r := reported{Dir: []byte(d.Path), Err: []byte(err.Error())}
 		errors.As(err, &r.Errno)
 		rep.Attempts = append(rep.Attempts, r)
 	}
+	<-network
 	return rep
+}
+
+// tryNetwork finds out whether a command can have a network of its own. That it
+// cannot keeps no other command from running.
+func tryNetwork(ctx context.Context) error {
+	return reaper.Run(ctx, reaper.Spec{Namespaces: unix.CLONE_NEWNET, SetupOnly: true})
 }
 
 func (g Grant) tryDir(ctx context.Context, d StateDir) (Grant, error) {
@@ -191,7 +203,7 @@ func (g Grant) tryRoot(ctx context.Context, dir string) (Grant, error) {
 		}
 		o := reaper.Overlay{Dir: dir, Lower: []string{"root"}, Upper: "up" + n, Work: "work" + n, Options: g.Options}
 		err := reaper.Run(ctx, reaper.Spec{
-			Root:       g.root(filepath.Join(dir, "at"+n), o, filepath.Join(dir, "etc")),
+			Root:       g.root(filepath.Join(dir, "at"+n), o, filepath.Join(dir, "etc"), false),
 			Namespaces: g.Namespaces,
 			SetupOnly:  true,
 		})

@@ -56,8 +56,12 @@ func capabilities() []int {
 	}
 }
 
-// root is the root of a sandbox for one command. Files for /etc are in etc.
-func (g *Grant) root(at string, o reaper.Overlay, etc string) *reaper.Root {
+// cgroups is where programs look for the limits that they run under.
+const cgroups = "/sys/fs/cgroup"
+
+// root is the root of a sandbox for one command. Files for /etc are in etc. An
+// offline command is in a network namespace of its own.
+func (g *Grant) root(at string, o reaper.Overlay, etc string, offline bool) *reaper.Root {
 	const plain = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	// As root of the machine a command could otherwise make and open a node for
 	// any disk: in a user namespace the kernel refuses that by itself.
@@ -83,13 +87,19 @@ func (g *Grant) root(at string, o reaper.Overlay, etc string) *reaper.Root {
 		add(reaper.Mount{Type: "tmpfs", Target: p, Flags: plain | unix.MS_RDONLY, Existing: true, Optional: guarded})
 	}
 	add(reaper.Mount{Type: "bind", Source: "/sys", Target: "/sys", Flags: plain | unix.MS_REC | unix.MS_RDONLY, Optional: true})
+	if offline {
+		// The machine's shows the machine's interfaces. Where a new one is refused, it
+		// must do.
+		add(reaper.Mount{Type: "sysfs", Target: "/sys", Flags: plain | unix.MS_RDONLY, Optional: true})
+		add(reaper.Mount{Type: "bind", Source: cgroups, Target: cgroups, Flags: plain | unix.MS_REC | unix.MS_RDONLY, Existing: true, Optional: true})
+	}
 	if !guarded {
 		add(reaper.Mount{Type: "tmpfs", Target: "/sys/firmware", Flags: plain | unix.MS_RDONLY, Existing: true})
 	}
 
 	add(reaper.Mount{Type: "tmpfs", Target: "/dev", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: []string{"mode=755,size=64m", "mode=755"}})
 	for _, d := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		add(reaper.Mount{Type: "bind", Source: "/dev/" + d, Target: "/dev/" + d, File: true, Optional: d == "tty" || d == "full"})
+		add(reaper.Mount{Type: "bind", Source: "/dev/" + d, Target: "/dev/" + d, Optional: d == "tty" || d == "full"})
 	}
 	for _, l := range []struct{ name, target string }{
 		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
@@ -105,7 +115,7 @@ func (g *Grant) root(at string, o reaper.Overlay, etc string) *reaper.Root {
 		add(reaper.Mount{Type: "mqueue", Target: "/dev/mqueue", Flags: plain, Optional: true})
 	}
 	for _, f := range []string{"hosts", "hostname", "resolv.conf"} {
-		add(reaper.Mount{Type: "bind", Source: filepath.Join(etc, f), Target: "/etc/" + f, File: true})
+		add(reaper.Mount{Type: "bind", Source: filepath.Join(etc, f), Target: "/etc/" + f})
 	}
 	return r
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/layer"
@@ -146,9 +148,12 @@ func all(cs []layer.Change) layer.Changes {
 	}
 }
 
-func (b *box) names() []string {
-	names := make([]string, len(b.stack))
-	for i, l := range b.stack {
+func (b *box) names() []string { return names(b.stack) }
+
+// names are those of the directories in a stack, as an overlay takes them.
+func names(stack []*lower) []string {
+	names := make([]string, len(stack), len(stack)+1)
+	for i, l := range stack {
 		names[i] = l.name
 	}
 	return names
@@ -160,6 +165,9 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		return errors.New("run a command: the sandbox is closed")
 	}
 	st, g := b.driver.store, b.driver.grant
+	if err := b.driver.Check(sandbox.Needs{Offline: p.Offline}); err != nil {
+		return err
+	}
 	if len(b.stack) >= maxLowers {
 		return &tooManyLayersError{len(b.stack)}
 	}
@@ -171,7 +179,7 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		return fmt.Errorf("make a sandbox: %w", err)
 	}
 	defer disk.Remove(workPath)
-	_, around, err := st.directory()
+	name, around, err := st.directory()
 	if err != nil {
 		return fmt.Errorf("make a sandbox: %w", err)
 	}
@@ -183,18 +191,27 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 	if err := makeEtc(etc); err != nil {
 		return fmt.Errorf("make a sandbox: %w", err)
 	}
-	return reaper.Run(ctx, reaper.Spec{
-		Process: p,
-		Root: g.root(at, reaper.Overlay{
-			Dir:     st.dir,
-			Lower:   append(b.names(), scaffoldName),
-			Upper:   b.upper.name,
-			Work:    work,
-			Options: g.Options,
-		}, etc),
-		Namespaces:   g.Namespaces,
-		Capabilities: capabilities(),
-	})
+	root := g.root(at, reaper.Overlay{
+		Dir:     st.dir,
+		Lower:   append(b.names(), scaffoldName),
+		Upper:   b.upper.name,
+		Work:    work,
+		Options: g.Options,
+	}, etc, p.Offline)
+	ms := mounter{driver: b.driver, name: name, path: around}
+	defer ms.close()
+	for _, m := range p.Mounts {
+		made, err := ms.mount(ctx, m)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", m.Target.Abs(), err)
+		}
+		root.Last = append(root.Last, made)
+	}
+	spec := reaper.Spec{Process: p, Root: root, Namespaces: g.Namespaces, Capabilities: capabilities()}
+	if p.Offline {
+		spec.Namespaces |= unix.CLONE_NEWNET
+	}
+	return reaper.Run(ctx, spec)
 }
 
 // openUpper makes the directory for what a command changes, if there is none yet.

@@ -51,6 +51,8 @@ type lower struct {
 	// first; nil for a layer that was unpacked. What a command left in passing,
 	// such as a directory that is as it was, is right on top of these only.
 	over []string
+	// copied is, in a copy for binds, what they show.
+	copied string
 
 	mu    sync.Mutex
 	fixed []tree.Node // what implied was given, in its order; nil before

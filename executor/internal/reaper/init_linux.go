@@ -115,8 +115,17 @@ func serve(req request, control io.Reader) response {
 	}()
 
 	defer p.takeBack()
-	if req.Root != nil {
-		if err := p.enter(*req.Root); err != nil {
+	if req.Loopback {
+		if err := raiseLoopback(); err != nil {
+			return refused(err)
+		}
+	}
+	if len(req.Root) > 0 {
+		root, err := decodeRoot(req.Root)
+		if err == nil {
+			err = p.enter(root, string(req.Dir))
+		}
+		if err != nil {
 			return refused(err)
 		}
 	}
@@ -173,11 +182,10 @@ func (p *initProcess) run(req request) (response, error) {
 	if _, ok := getenv(env, "HOME"); !ok {
 		env = append(env, "HOME="+who.home)
 	}
-	// The directory is made and entered by root, so that a user whom its parents
-	// shut out can still be put there, as container runtimes do.
+	// A mount may have hidden it.
 	dir := string(req.Dir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return response{}, &SetupError{Step: "make the working directory", Err: err}
+	if err := makeWorkingDir(dir); err != nil {
+		return response{}, err
 	}
 	if err := os.Chdir(dir); err != nil {
 		return response{}, &SetupError{Step: "enter the working directory", Err: err}
@@ -258,7 +266,7 @@ func (p *initProcess) putFiles(files []sandbox.File, who identity) error {
 	fail := func(err error) error {
 		return &SetupError{Step: "put the command's files into " + pipesDir, Err: err}
 	}
-	if err := p.ensure(pipesDir, false); err != nil {
+	if _, err := p.ensure(pipesDir, false); err != nil {
 		return fail(err)
 	}
 	dir, err := os.OpenRoot(pipesDir)

@@ -19,17 +19,20 @@ import (
 
 // Spec is a command and what surrounds it.
 type Spec struct {
+	// Process is the command. Its Mounts and Offline are for a driver to turn into
+	// a Root and Namespaces; they are not looked at here.
 	Process sandbox.Process
 	// Root is the root to switch to; nil keeps the caller's. It needs a mount
 	// namespace of its own among Namespaces.
 	Root *Root
 	// Namespaces are the CLONE_NEW… flags of the namespaces made for init. With a
-	// new pid namespace the kernel itself ends what is left behind.
+	// new pid namespace the kernel itself ends what is left behind. In a new network
+	// namespace the loopback is up.
 	Namespaces uintptr
 	// Capabilities are the numbers of those a command run by root keeps; nil
 	// leaves them as they are. What set-id programs can regain is bounded too.
 	Capabilities []int
-	// SetupOnly makes and leaves the root without running a command.
+	// SetupOnly makes and leaves all this without running a command.
 	SetupOnly bool
 }
 
@@ -38,6 +41,9 @@ type Root struct {
 	At      string  // absolute path of an existing empty directory, the mount point
 	Overlay Overlay // what is mounted there
 	Mounts  []Mount // then made inside, in this order
+	// Last are made after Mounts and after the command's working directory, which
+	// is thus in the root even if one of them lies in it.
+	Last []Mount
 }
 
 // Overlay is an overlay mount. The names in it may be relative to Dir, which
@@ -54,18 +60,28 @@ type Overlay struct {
 // Mount is one thing that a command finds in its root and no layer holds. A
 // target that is missing is made, and taken away again after the command.
 type Mount struct {
-	// Type is "bind", "restrict" (which binds Target onto itself, to give it Flags),
-	// "symlink" or the type of a file system.
+	// Type is "bind", "file", "restrict" (which binds Target onto itself, to give it
+	// Flags), "symlink" or the type of a file system.
 	Type string
-	// Source is, for a bind, an absolute path in the caller's root; for a
-	// symlink its target.
+	// Source is, for a bind, an absolute path in the caller's root, or a path in In
+	// or Overlay if there is one of them; for a symlink its target.
 	Source string
+	// In is an absolute path in the caller's root. Links are followed in it, and none
+	// from there on.
+	In string
 	// Target is an absolute path in the new root; links in it lead inside that root.
 	Target string
 	Flags  uintptr // MS_… flags; a bind may carry MS_REC, MS_RDONLY and the like
 	// Data are alternatives for the file system's options, tried in order.
 	Data []string
-	File bool // a missing target is made as an empty file, not as a directory
+	// Alike gives a new file system's root the mode of the directory that it hides,
+	// or 01777 if there is none.
+	Alike bool
+	// Overlay is mounted where no command sees it, for a bind to show a part of.
+	// Links are not followed in it.
+	Overlay *Overlay
+	// Secret is the file that type "file" shows, which is kept in memory.
+	Secret *sandbox.Secret
 	// Optional makes a refusal, or a Source or Target that does not exist, no error.
 	Optional bool
 	// Existing skips the mount where Target does not exist.

@@ -4,36 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// enter makes the root and switches to it. Sources of binds are opened before,
-// targets are found from inside, where no link of the image can lead out.
-func (p *initProcess) enter(r Root) error {
+// enter makes the root and switches to it, and makes the working directory dir.
+// Sources of binds are opened before, targets are found from inside, where no link
+// of the image can lead out.
+func (p *initProcess) enter(r Root, dir string) error {
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return &SetupError{Step: "make mounts private", Err: err}
 	}
-	if err := r.Overlay.Mount(r.At); err != nil {
+	mounts := append(slices.Clip(r.Mounts), r.Last...)
+	sources, err := openSources(mounts, r.At)
+	defer closeAll(sources)
+	if err != nil {
 		return err
 	}
-	sources := make([]*os.File, len(r.Mounts))
-	for i, m := range r.Mounts {
-		if m.Type != "bind" {
-			continue
-		}
-		fd, err := unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			if m.Optional {
-				continue
-			}
-			return &SetupError{Step: "open " + m.Source, Err: err}
-		}
-		sources[i] = os.NewFile(uintptr(fd), m.Source)
-		defer sources[i].Close()
+	// On top of what the sources needed at the same place.
+	if err := r.Overlay.Mount(r.At); err != nil {
+		return err
 	}
 
 	old, err := unix.Open("/", unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -51,7 +44,12 @@ func (p *initProcess) enter(r Root) error {
 	if err := unix.Fchdir(old); err != nil {
 		return &SetupError{Step: "return to the old root", Err: err}
 	}
-	for i, m := range r.Mounts {
+	for i, m := range mounts {
+		if i == len(r.Mounts) {
+			if err := makeWorkingDir(dir); err != nil {
+				return err
+			}
+		}
 		if err := p.mount(m, sources[i]); err != nil && !m.Optional {
 			return err
 		}
@@ -86,7 +84,21 @@ func (o Overlay) Mount(at string) error {
 	if err := unix.Chdir(o.Dir); err != nil {
 		return &SetupError{Step: "enter " + o.Dir, Err: err}
 	}
-	data := "lowerdir=" + strings.Join(o.Lower, ":")
+	lower := make([]string, len(o.Lower))
+	for i, name := range o.Lower {
+		if !strings.ContainsAny(name, `:,\`) {
+			lower[i] = name
+			continue
+		}
+		// A name that means something in the options is told by its descriptor.
+		fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &SetupError{Step: "open " + name, Err: err}
+		}
+		defer unix.Close(fd)
+		lower[i] = descriptor + strconv.Itoa(fd)
+	}
+	data := "lowerdir=" + strings.Join(lower, ":")
 	if o.Upper != "" {
 		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work
 	}
@@ -117,10 +129,19 @@ func (p *initProcess) mount(m Mount, source *os.File) error {
 		}
 		return nil
 	}
-	if m.Type == "bind" && source == nil {
-		return &SetupError{Step: step, Err: os.ErrNotExist}
+	isFile := false
+	if m.Type == "bind" || m.Type == "file" {
+		if source == nil {
+			return &SetupError{Step: step, Err: os.ErrNotExist}
+		}
+		st, err := source.Stat()
+		if err != nil {
+			return &SetupError{Step: step, Err: err}
+		}
+		isFile = !st.IsDir()
 	}
-	if err := p.ensure(m.Target, m.File); err != nil {
+	mode, err := p.ensure(m.Target, isFile)
+	if err != nil {
 		return &SetupError{Step: "make " + m.Target, Err: err}
 	}
 	switch m.Type {
@@ -129,10 +150,9 @@ func (p *initProcess) mount(m Mount, source *os.File) error {
 			return &SetupError{Step: step, Err: err}
 		}
 		return restrict(m)
-	case "bind":
-		// The old root's /proc leads to the opened source, through a link that the
-		// kernel follows by itself.
-		from := "proc/self/fd/" + strconv.Itoa(int(source.Fd()))
+	case "bind", "file":
+		// The old root's /proc leads to the opened source.
+		from := strings.TrimPrefix(descriptor, "/") + strconv.Itoa(int(source.Fd()))
 		if err := unix.Mount(from, m.Target, "", unix.MS_BIND|m.Flags&unix.MS_REC, ""); err != nil {
 			return &SetupError{Step: step, Err: err}
 		}
@@ -142,13 +162,28 @@ func (p *initProcess) mount(m Mount, source *os.File) error {
 	if len(data) == 0 {
 		data = []string{""}
 	}
-	var err error
 	for _, d := range data {
+		if m.Alike {
+			d = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", d, mode), ",")
+		}
 		if err = unix.Mount(m.Type, m.Target, m.Type, m.Flags, d); err == nil {
 			return nil
 		}
 	}
 	return &SetupError{Step: step, Err: err}
+}
+
+// descriptor leads, with a number, to an open file, by a link that the kernel
+// follows by itself.
+const descriptor = "/proc/self/fd/"
+
+// makeWorkingDir is done by root, so that a user whom its parents shut out can
+// still be put there, as container runtimes do.
+func makeWorkingDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return &SetupError{Step: "make the working directory", Err: err}
+	}
+	return nil
 }
 
 // restrict gives a bind its flags, which the kernel takes only in a second step.
@@ -167,100 +202,25 @@ func restrict(m Mount) error {
 	if err := unix.Mount("", m.Target, "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
 		return &SetupError{Step: step, Err: err}
 	}
-	if m.Flags&unix.MS_REC == 0 || m.Flags&unix.MS_RDONLY == 0 {
+	// What is mounted below has flags of its own.
+	var attr unix.MountAttr
+	for _, f := range []struct {
+		flag uintptr
+		attr uint64
+	}{
+		{unix.MS_RDONLY, unix.MOUNT_ATTR_RDONLY}, {unix.MS_NOSUID, unix.MOUNT_ATTR_NOSUID},
+		{unix.MS_NODEV, unix.MOUNT_ATTR_NODEV}, {unix.MS_NOEXEC, unix.MOUNT_ATTR_NOEXEC},
+	} {
+		if m.Flags&f.flag != 0 {
+			attr.Attr_set |= f.attr
+		}
+	}
+	if m.Flags&unix.MS_REC == 0 || attr.Attr_set == 0 {
 		return nil
 	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	err := unix.MountSetattr(unix.AT_FDCWD, m.Target, unix.AT_RECURSIVE, &attr)
 	if err != nil && err != unix.ENOSYS { // Linux 5.12
 		return &SetupError{Step: step, Err: err}
 	}
 	return nil
-}
-
-// ensure makes a path that is missing in the root, with the directories leading
-// to it, and remembers to take all of it away again without a trace. A link that
-// leads nowhere is left and what it names is made.
-func (p *initProcess) ensure(path string, isFile bool) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	const maxLinks = 40
-	for range maxLinks {
-		link, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(link) {
-			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-			if err != nil {
-				return err
-			}
-			link = filepath.Join(dir, link)
-		}
-		path = filepath.Clean(link)
-	}
-	if _, err := os.Lstat(path); err == nil {
-		return nil
-	}
-	if err := p.ensure(filepath.Dir(path), false); err != nil {
-		return err
-	}
-
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	var before unix.Stat_t
-	if err := unix.Fstat(int(dir.Fd()), &before); err != nil {
-		dir.Close()
-		return err
-	}
-	name := filepath.Base(path)
-	if isFile {
-		var fd int
-		fd, err = unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
-		unix.Close(fd)
-	} else {
-		err = unix.Mkdirat(int(dir.Fd()), name, 0o755)
-	}
-	if err != nil {
-		dir.Close()
-		return err
-	}
-	setMTime(dir, before.Mtim)
-	p.undo = append(p.undo, func() {
-		defer dir.Close()
-		takeAway(dir, name, isFile)
-	})
-	return nil
-}
-
-// takeAway removes what ensure made, and what may still be mounted on it. A
-// directory that meanwhile holds something stays, as does a file with content.
-func takeAway(dir *os.File, name string, isFile bool) {
-	fd := int(dir.Fd())
-	unix.Fchdir(fd)
-	unix.Unmount(name, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	var before, st unix.Stat_t
-	if unix.Fstat(fd, &before) != nil || unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return
-	}
-	flags := unix.AT_REMOVEDIR
-	if isFile {
-		if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != 0 {
-			return
-		}
-		flags = 0
-	}
-	if unix.Unlinkat(fd, name, flags) == nil {
-		setMTime(dir, before.Mtim)
-	}
-}
-
-func setMTime(dir *os.File, t unix.Timespec) {
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, t}
-	unix.UtimesNanoAt(int(dir.Fd()), ".", times, 0)
 }

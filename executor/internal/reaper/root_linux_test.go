@@ -51,7 +51,7 @@ func image(t *testing.T, files map[string]string) (*Root, string) {
 		Mounts: []Mount{
 			{Type: "proc", Target: "/proc"},
 			{Type: "tmpfs", Target: "/dev", Data: []string{"mode=755"}},
-			{Type: "bind", Source: "/dev/null", Target: "/dev/null", File: true},
+			{Type: "bind", Source: "/dev/null", Target: "/dev/null"},
 		},
 	}, dir
 }
@@ -194,7 +194,7 @@ func TestRun_mountsLeaveNoTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, target := range []string{"/etc/resolv.conf", "/etc/hosts", "/a/b/c"} {
-		r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: host, Target: target, File: true})
+		r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: host, Target: target})
 	}
 	r.Mounts = append(r.Mounts, Mount{Type: "bind", Source: "/no/such/file", Target: "/none", Optional: true})
 	var before unix.Stat_t

@@ -42,6 +42,10 @@ func Run(ctx context.Context, s Spec) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	req, err := newRequest(s)
+	if err != nil {
+		return err
+	}
 	// The parent-death signal counts from the thread that forks: it must live on.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -93,7 +97,7 @@ func Run(ctx context.Context, s Spec) error {
 	go func() {
 		defer close(answer)
 		var resp response
-		if json.NewEncoder(control).Encode(newRequest(s)) == nil && json.NewDecoder(control).Decode(&resp) == nil {
+		if json.NewEncoder(control).Encode(req) == nil && json.NewDecoder(control).Decode(&resp) == nil {
 			answer <- resp
 		}
 	}()

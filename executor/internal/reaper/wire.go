@@ -1,7 +1,10 @@
 package reaper
 
 import (
+	"bytes"
+	"encoding/gob"
 	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
@@ -14,6 +17,9 @@ const initName = "kaniko-init"
 // controlFD is where init finds its end of the socket.
 const controlFD = 3
 
+// newNetwork is CLONE_NEWNET (linux/sched.h).
+const newNetwork = 0x40000000
+
 // cancelByte, sent after the request, asks init to end the command. It is nothing
 // that JSON's white space could be taken for.
 const cancelByte = 0
@@ -25,7 +31,8 @@ type request struct {
 	Dir          []byte
 	User         []byte
 	Files        []file
-	Root         *Root
+	Root         []byte // in a form that keeps bytes, too
+	Loopback     bool
 	Capabilities []int
 	SetupOnly    bool
 }
@@ -48,20 +55,34 @@ type response struct {
 	Help  string
 }
 
-func newRequest(s Spec) request {
+func newRequest(s Spec) (request, error) {
 	r := request{
 		Args:         toBytes(s.Process.Args),
 		Env:          toBytes(s.Process.Env),
 		Dir:          []byte(s.Process.Dir.Abs()),
 		User:         []byte(s.Process.User),
-		Root:         s.Root,
+		Loopback:     s.Namespaces&newNetwork != 0,
 		Capabilities: s.Capabilities,
 		SetupOnly:    s.SetupOnly,
 	}
 	for _, f := range s.Process.Files {
 		r.Files = append(r.Files, file{[]byte(f.Name), f.Mode, []byte(f.Data)})
 	}
-	return r
+	if s.Root == nil {
+		return r, nil
+	}
+	var root bytes.Buffer
+	if err := gob.NewEncoder(&root).Encode(s.Root); err != nil {
+		return r, fmt.Errorf("tell of the command's root: %w", err)
+	}
+	r.Root = root.Bytes()
+	return r, nil
+}
+
+func decodeRoot(b []byte) (Root, error) {
+	var r Root
+	err := gob.NewDecoder(bytes.NewReader(b)).Decode(&r)
+	return r, err
 }
 
 func (r request) files() []sandbox.File {

@@ -15,17 +15,18 @@ import (
 // Floor 7 is the programs, in which order is kept as well.
 func floors() []floor {
 	return []floor{
-		{"0", []string{"shared/tree", "shared/cachekey"}},
+		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
 		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/command"}},
-		{"7, at the bottom", []string{"executor/internal/reaper", "executor/internal/mountsource"}},
+		{"7, at the bottom", []string{"executor/internal/mountsource"}},
+		{"7, what runs commands", []string{"executor/internal/reaper"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
-			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign",
+			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
@@ -84,8 +85,8 @@ func restrictions() []restriction {
 	}, {
 		imports: []string{"golang.org/x/sys"},
 		allowed: in("shared/disk", "executor/internal/inplace", "executor/internal/isolated", "executor/internal/reaper",
-			"executor/internal/mountsource"),
-		where: "shared/disk and what drives sandboxes: system calls live there",
+			"executor/internal/mountsource", "executor/internal/host"),
+		where: "shared/disk, the locks of host and what drives sandboxes: system calls live there",
 	}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,6 +125,9 @@ func Shell(t testing.TB) sandbox.Layer {
 // toyName is the Args[0] by which a test binary knows that it is a command.
 const toyName = "sandboxtest-toy"
 
+// toyConnect, as the toy's first argument, makes it talk to a socket.
+const toyConnect = "connect"
+
 // hexPrefix marks a value that an argument could not hold.
 const hexPrefix = "hex:"
 
@@ -134,8 +138,15 @@ func Main(setxattr func(path, name, value string) error) {
 		return
 	}
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: "+toyName+" PATH NAME VALUE")
+		fmt.Fprintln(os.Stderr, "usage: "+toyName+" PATH NAME VALUE, or "+toyConnect+" PATH TEXT")
 		os.Exit(2)
+	}
+	if os.Args[1] == toyConnect {
+		if err := connect(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	value := os.Args[3]
 	if digits, ok := strings.CutPrefix(value, hexPrefix); ok {
@@ -151,6 +162,25 @@ func Main(setxattr func(path, name, value string) error) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// connect says something to a unix socket and prints the answer.
+func connect(path, text string) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, text); err != nil {
+		return err
+	}
+	answer := make([]byte, 128)
+	n, err := c.Read(answer)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s\n", answer[:n])
+	return nil
 }
 
 // StaticBinary is the path of the running test binary, or of one built from the

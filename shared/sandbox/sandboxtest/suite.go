@@ -24,7 +24,8 @@ import (
 
 // Run runs the suite. newDriver makes a driver on a machine as fresh as may be;
 // the suite closes it, and newDriver may check in a cleanup that nothing is left.
-func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
+// lacks are what the driver is known not to do.
+func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver, lacks ...Lack) {
 	for _, c := range []struct {
 		name string
 		run  func(t *testing.T, d sandbox.Driver)
@@ -46,6 +47,10 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 		{"layers", testLayers},
 		{"cancel", testCancel},
 		{"errors", testErrors},
+		{"binds", func(t *testing.T, d sandbox.Driver) { testBinds(t, d, lacks) }},
+		{"mounts", func(t *testing.T, d sandbox.Driver) { testMounts(t, d, lacks) }},
+		{"sockets", testSockets},
+		{"offline", func(t *testing.T, d sandbox.Driver) { testOffline(t, d, lacks) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDriver(t)

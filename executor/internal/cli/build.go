@@ -65,7 +65,7 @@ func (b *builder) run(ctx context.Context) (err error) {
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	p, err := b.compile(ctx, file)
+	p, err := b.compile(ctx, file, ocilayout.Bases{Next: b.bases})
 	if err != nil {
 		return err
 	}
@@ -156,9 +156,9 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 }
 
 // compile makes the plan.
-func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
+func (b *builder) compile(ctx context.Context, file *dockerfile.File, bases plan.Bases) (*plan.Plan, error) {
 	o := b.options()
-	o.Bases = ocilayout.Bases{Next: b.bases}
+	o.Bases = bases
 	var err error
 	if o.Ignore, err = b.context.Ignore(b.dockerfile); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func floors() []floor {
 		{"7, what runs commands", []string{"executor/internal/reaper"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
-			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
+			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/report", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},

@@ -155,10 +155,10 @@ func TestLint_cases(t *testing.T) {
 // Where warnings are errors, notes still are none.
 func TestCompile_strict(t *testing.T) {
 	for text, want := range map[string]string{
-		"# check=error=true\nFROM scratch\n":                                 "",
-		"# check=error=true\nFROM scratch\nONBUILD FROM x\n":                 "",
-		"# check=error=true\nFROM scratch\nENV a b\n":                        "Dockerfile:3: LegacyKeyValueFormat: ",
-		"# check=error=true\nFROM scratch\nENV a b\nFROM scratch\n":          "",
+		"# check=error=true\nFROM scratch\n":                                  "",
+		"# check=error=true\nFROM scratch\nONBUILD RUN --device=x y\n":        "",
+		"# check=error=true\nFROM scratch\nENV a b\n":                         "Dockerfile:3: LegacyKeyValueFormat: ",
+		"# check=error=true\nFROM scratch\nENV a b\nFROM scratch\n":           "",
 		"# check=skip=LegacyKeyValueFormat;error=true\nFROM scratch\nENV a b": "",
 	} {
 		f, err := dockerfile.Parse("Dockerfile", []byte(text))

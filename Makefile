@@ -3,9 +3,10 @@
 programs := executor warmer cachegc inspect
 
 export CGO_ENABLED = 0
+export CASES
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick e2e oracle fmt demo bench
+.PHONY: build test quick e2e oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone.
 build:
@@ -26,6 +27,10 @@ e2e:
 	@tools/setup.sh packages
 	@tools/e2e.sh
 
+# Looks for input that breaks the parsers; TIME=1m makes it shorter than ten minutes for each.
+fuzz:
+	@tools/fuzz.sh $(TIME)
+
 # Everything that is formatted or generated: Go, BUILD files, the lists of dependencies.
 fmt:
 	@tools/fmt.sh
@@ -39,6 +44,10 @@ bench:
 	@tools/setup.sh packages
 	@tools/bench/run.sh
 
-# Compares what the executor and buildah make of the benchmark's Dockerfiles.
+# Compares what the executor, BuildKit and buildah make of the conformance corpus, and of the benchmark's Dockerfiles. CASES=026* narrows it to cases.
 oracle:
+	@tools/setup.sh packages
+	@tools/oracle/conformance.sh
+ifndef CASES
 	@tools/oracle/compare.sh
+endif

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/cli"
+	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -29,6 +30,12 @@ import (
 
 func TestMain(m *testing.M) {
 	reaper.Main()
+	if jailed, err := conformance.EnterJail(); err != nil {
+		os.Stderr.WriteString("enter the jail: " + err.Error() + "\n")
+		os.Exit(1)
+	} else if jailed {
+		command.Main(cli.Program(nil))
+	}
 	if grant := isolated.Main(); grant != nil {
 		command.Main(cli.Program(grant))
 	}
@@ -44,6 +51,10 @@ func TestMain(m *testing.M) {
 //	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
+//	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
+//	                      or in what is compressed there
+//
+// What is sent to $COLLECTOR as traces is found in the directory spans.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
 	commandtest.Run(t, testscript.Params{
@@ -51,6 +62,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REGISTRY", server.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
+			e.Setenv("COLLECTOR", collector(e))
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -67,6 +79,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 			"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
+			"leak":   leak,
 			"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 		},
 	})
@@ -92,7 +105,7 @@ func pushBase(t *testing.T, ts *testscript.TestScript, host string, args []strin
 		content, err := os.ReadFile(busybox)
 		ts.Check(err)
 		add(&tar.Header{Name: "bin/busybox", Mode: 0o755}, content)
-		for _, applet := range strings.Fields("sh cat echo mkdir rm ls touch chmod ln sleep id env test") {
+		for _, applet := range strings.Fields("sh cat echo mkdir rm ls touch chmod ln sleep id env test wc") {
 			add(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}, nil)
 		}
 	}

@@ -56,14 +56,21 @@ type Stat struct {
 }
 
 // Walk implements [tree.FS]. Sockets are left out.
-func (d *Dir) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
+func (d *Dir) Walk(from tree.Path) iter.Seq2[tree.Entry, error] { return d.Prune(from, nil) }
+
+// Prune implements [tree.Pruner]: a directory that is skipped is not opened, and
+// of other entries that are skipped no more than the name is read. A nil skip
+// leaves out no more than [Options.Skip].
+func (d *Dir) Prune(from tree.Path, skip func(tree.Path, tree.Type) bool) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {
-		d.walk(from, func(s *Stat, err error) bool {
+		w := d.newWalker(func(s *Stat, err error) bool {
 			if err != nil {
 				return yield(tree.Entry{}, err)
 			}
 			return yield(s.Entry, nil)
 		})
+		w.skip = either(w.skip, skip)
+		w.walk(from)
 	}
 }
 
@@ -98,6 +105,7 @@ type walker struct {
 	// shallow walks look no further than what is directly in the first directory.
 	shallow bool
 	depth   int
+	skip    func(tree.Path, tree.Type) bool // nil skips nothing
 	yield   func(*Stat, error) bool
 	first   map[Inode]tree.Path
 	stat    Stat
@@ -110,11 +118,22 @@ func (d *Dir) walk(from tree.Path, yield func(*Stat, error) bool) {
 }
 
 func (d *Dir) newWalker(yield func(*Stat, error) bool) *walker {
-	w := &walker{d: d, yield: yield}
+	w := &walker{d: d, skip: d.o.Skip, yield: yield}
 	if d.o.Xattrs || d.o.Overlay != "" {
 		w.xbuf = make([]byte, 1024)
 	}
 	return w
+}
+
+// either skips what one of the two does; nil skips nothing.
+func either(a, b func(tree.Path, tree.Type) bool) func(tree.Path, tree.Type) bool {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(p tree.Path, t tree.Type) bool { return a(p, t) || b(p, t) }
 }
 
 func (w *walker) walk(from tree.Path) {
@@ -249,7 +268,7 @@ func (w *walker) visit(at int, name string) bool {
 			continue
 		}
 		child := tree.Path(prefix + e.name)
-		if w.d.o.Skip != nil && e.typ != unix.DT_UNKNOWN && w.d.o.Skip(child, typeOfDirent(e.typ)) {
+		if w.skip != nil && e.typ != unix.DT_UNKNOWN && w.skip(child, typeOfDirent(e.typ)) {
 			continue
 		}
 		err := w.lookup(fd, e.name, child)
@@ -260,7 +279,10 @@ func (w *walker) visit(at int, name string) bool {
 			return w.fail("lstat", child, err, false)
 		case w.stat.Node.Type == 0:
 			continue
-		case w.d.o.Skip != nil && e.typ == unix.DT_UNKNOWN && w.d.o.Skip(child, w.stat.Node.Type):
+		case w.skip != nil && e.typ == unix.DT_UNKNOWN && w.skip(child, w.stat.Node.Type):
+			if w.first[w.stat.Inode] == child {
+				delete(w.first, w.stat.Inode)
+			}
 			continue
 		}
 		if !w.visit(fd, e.name) {

@@ -46,7 +46,15 @@ type Stage struct {
 
 // Parse reads a Dockerfile. All of it is checked, also the stages that no target
 // needs, and a fault is an [*Error]. name is for messages.
-func Parse(name string, text []byte) (*File, error) {
+func Parse(name string, text []byte) (*File, error) { return parse(name, text, nil) }
+
+// ParseChecked is [Parse] with options for the linter in place of those that the
+// file's "# check=" line gives: "skip=RULE,RULE;error=true".
+func ParseChecked(name string, text []byte, check string) (*File, error) {
+	return parse(name, text, &check)
+}
+
+func parse(name string, text []byte, check *string) (*File, error) {
 	f := &File{Name: name, Text: text}
 	if err := checkText(name, text); err != nil {
 		return nil, err
@@ -55,32 +63,23 @@ func Parse(name string, text []byte) (*File, error) {
 	if f.Syntax, err = checkSyntax(name, text); err != nil {
 		return nil, err
 	}
-	options, err := f.checkDirective(text)
-	if err != nil {
+	if err := f.checkOptions(text, check); err != nil {
 		return nil, err
-	}
-	options.Warn = func(rule, _, _, text string, at []parser.Range) {
-		f.Warnings = append(f.Warnings, Warning{At: f.at(at), Rule: rule, Text: text})
 	}
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return nil, located(name, err)
 	}
 	f.Escape = parsed.EscapeToken
-	lint := linter.New(options)
-	for _, w := range parsed.Warnings {
-		var at []parser.Range
-		if w.Location != nil {
-			at = append(at, *w.Location)
-		}
-		lint.Run(&linter.RuleNoEmptyContinuation, at, linter.RuleNoEmptyContinuation.Format())
-	}
+	f.lintContinuations(parsed.Warnings)
 	var casing caseLint
 	for _, n := range parsed.AST.Children {
-		if err := f.add(n, lint); err != nil {
+		if err := f.add(n); err != nil {
 			return nil, err
 		}
-		casing.add(f.source(n), n.Value)
+		if len(f.Stages) > 0 {
+			casing.add(f.source(n), n.Value)
+		}
 	}
 	if len(f.Stages) == 0 {
 		return nil, &Error{
@@ -126,12 +125,13 @@ func (f *File) source(n *parser.Node) Source {
 }
 
 // add takes in one instruction of the file.
-func (f *File) add(n *parser.Node, lint *linter.Linter) error {
+func (f *File) add(n *parser.Node) error {
 	src := f.source(n)
-	parsed, err := parseNode(src, n, lint)
+	parsed, err := parseNode(src, n)
 	if err != nil {
 		return err
 	}
+	f.lintNode(src, n)
 	if from, ok := parsed.(*instructions.Stage); ok {
 		f.Stages = append(f.Stages, &Stage{
 			Source:   src,
@@ -160,7 +160,7 @@ func (f *File) add(n *parser.Node, lint *linter.Linter) error {
 	}
 	if ob, ok := in.(*Onbuild); ok {
 		if _, err := ParseTrigger(ob.Trigger, ob.At); err != nil {
-			f.warn(src, "", "the trigger will not build: %v", errors.Unwrap(err))
+			f.warn(src, invalidTrigger, "the trigger will not build: %v", errors.Unwrap(err))
 		}
 	}
 	stage := f.Stages[len(f.Stages)-1]
@@ -179,11 +179,11 @@ func writtenName(n *parser.Node, lower string) string {
 }
 
 // parseNode judges the options and makes the parser's struct of a node.
-func parseNode(src Source, n *parser.Node, lint *linter.Linter) (any, error) {
+func parseNode(src Source, n *parser.Node) (any, error) {
 	if err := refuse(src, n.Flags, true); err != nil {
 		return nil, err
 	}
-	parsed, err := instructions.ParseInstructionWithLinter(n, lint)
+	parsed, err := instructions.ParseInstructionWithLinter(n, linter.New(&linter.Config{}))
 	var unknown *instructions.UnknownInstructionError
 	switch {
 	case errors.As(err, &unknown):
@@ -216,7 +216,7 @@ func ParseTrigger(text string, at Location) (Instruction, error) {
 	case "FROM", "ONBUILD", "MAINTAINER":
 		return nil, fault(at, "ONBUILD %s: %s cannot be a trigger", text, src.Name)
 	}
-	in, err := parseNode(src, n, linter.New(&linter.Config{}))
+	in, err := parseNode(src, n)
 	if err != nil {
 		return nil, inTrigger(at, err)
 	}

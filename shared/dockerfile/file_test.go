@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,15 +111,15 @@ func TestParse_syntax(t *testing.T) {
 
 func TestParse_warnings(t *testing.T) {
 	for text, want := range map[string]string{
-		"FROM a AS X\n":                                               "Dockerfile:1: StageNameCasing: Stage name 'X' should be lowercase",
-		"FROM a as x\n":                                               "Dockerfile:1: FromAsCasing: 'as' and 'FROM' keywords' casing do not match",
-		"FROM a\nRUN a \\\n\n  b\n":                                   "Dockerfile:4: NoEmptyContinuation: Empty continuation line",
-		"FROM a\nMAINTAINER x\n":                                      "Dockerfile:2: MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label",
+		"FROM a AS X\n":                                               "Dockerfile:1: StageNameCasing: stage name \"X\" has capital letters: write x, since names of stages are the same in any case",
+		"FROM a as x\n":                                               "Dockerfile:1: FromAsCasing: \"FROM\" and \"as\" are not written alike",
+		"FROM a\nRUN a \\\n\n  b\n":                                   "Dockerfile:4: NoEmptyContinuation: an empty line within an instruction: take it out, or put a # there",
+		"FROM a\nMAINTAINER x\n":                                      "Dockerfile:2: MaintainerDeprecated: MAINTAINER is deprecated: the label org.opencontainers.image.authors says the same",
 		"FROM a AS x\nFROM b AS x\n":                                  `Dockerfile:2: DuplicateStageName: stage name "x" is already used at Dockerfile:1`,
 		"FROM a AS scratch\n":                                         `Dockerfile:1: ReservedStageName: stage name "scratch" has a meaning of its own`,
 		"FROM a\nrun x\nRUN y\n":                                      `Dockerfile:2: ConsistentInstructionCasing: instruction "run" is not written as the others are (RUN)`,
 		"from a\nRun x\n":                                             `Dockerfile:2: ConsistentInstructionCasing: instruction "Run" is not written as the others are (run)`,
-		"FROM a\nONBUILD RUN --device=x a\n":                          "Dockerfile:2: the trigger will not build: ONBUILD: RUN --device is not supported",
+		"FROM a\nONBUILD RUN --device=x a\n":                          "Dockerfile:2: InvalidTrigger: the trigger will not build: ONBUILD: RUN --device is not supported",
 		"# check=skip=all\nFROM a as X\n":                             "",
 		"# check=skip=StageNameCasing\nFROM a AS X\n":                 "",
 		"FROM a AS x\n# check=skip=DuplicateStageName\nFROM b AS x\n": "",
@@ -237,6 +238,42 @@ func FuzzParse(f *testing.F) {
 				if at := in.Where().At; at.Line < 1 || at.Last < at.Line {
 					t.Errorf("%T is at %+v", in, at)
 				}
+			}
+		}
+	})
+}
+
+// FuzzExpand holds that no word makes a panic, that a word without anything to
+// expand is itself, and that a name is told as unset only if it has no value.
+func FuzzExpand(f *testing.F) {
+	for _, word := range []string{
+		"a$b${c}", "${a:-$b}${a-x}${a:+y}${a+z}", "${b:?no ${a}}", "'$a' \"$a\" \\$a", "${a#*/}${a##*/}${a%/*}${a%%/*}", "${a/b/c}${a//\\//x}", "${a:-${b:-${c:-d}}}", "$", "${", "${a", "$$a",
+	} {
+		f.Add(word, "a/b/b", '\\')
+		f.Add(word, "", '`')
+	}
+	f.Fuzz(func(t *testing.T, word, value string, escape rune) {
+		if escape != '`' {
+			escape = '\\'
+		}
+		x := Expander{escape: escape}
+		vars := func(name string) (string, bool) { return value, name == "a" }
+		text, unset, err := x.Word(word, vars)
+		if err != nil {
+			return
+		}
+		if slices.Contains(unset, "a") {
+			t.Errorf("%q: a is set, and told to be unset", word)
+		}
+		if !strings.ContainsAny(word, "$'\""+string(escape)) && text != word {
+			t.Errorf("%q became %q", word, text)
+		}
+		for _, expand := range []func() error{
+			func() error { _, _, err := x.Words(word, vars); return err },
+			func() error { _, _, err := x.Text(word, vars); return err },
+		} {
+			if err := expand(); err != nil && err.Error() == "" {
+				t.Errorf("%q: an error without a word", word)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,30 +42,71 @@ func ParseIgnore(name string, text []byte) (*Ignore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+	ig, err := compile(lines)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return ig, nil
+}
+
+// NewIgnore is an Ignore of patterns that do not come from a file: none is a comment.
+func NewIgnore(patterns []string) (*Ignore, error) {
+	var lines []string
+	for _, p := range patterns {
+		text, again := strings.CutPrefix(strings.TrimSpace(p), "!")
+		if text = strings.TrimSpace(text); text != "" {
+			text = strings.TrimPrefix(path.Clean(text), "/")
+		}
+		if again {
+			text = "!" + text
+		}
+		if text != "" {
+			lines = append(lines, text)
+		}
+	}
+	return compile(lines)
+}
+
+// Only is an Ignore that leaves out everything but what the pattern matches and
+// what is below that. The pattern is taken as it is: a "!" is part of a name.
+func Only(pattern tree.Path) (*Ignore, error) {
+	ig := &Ignore{patterns: []rule{newRule("**", false)}}
+	if err := ig.add(newRule(string(pattern), true)); err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	ig.judges.New = func() any { return newJudge(ig.patterns) }
+	return ig, nil
+}
+
+func compile(lines []string) (*Ignore, error) {
 	ig := &Ignore{}
 	for _, l := range lines {
 		if !isText(l) {
-			return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, ErrNotText)
+			return nil, fmt.Errorf("pattern %q: %w", l, ErrNotText)
 		}
 		m, err := patternmatcher.New([]string{l})
 		if err != nil {
-			return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, err)
+			return nil, fmt.Errorf("pattern %q: %w", l, err)
 		}
 		for _, p := range m.Patterns() {
-			r := newRule(p.String(), p.Exclusion())
-			// Some patterns are found wrong only when they are compiled.
-			one, err := r.matcher()
-			if err == nil {
-				_, err = one.MatchesOrParentMatches("x")
+			if err := ig.add(newRule(p.String(), p.Exclusion())); err != nil {
+				return nil, fmt.Errorf("pattern %q: %w", l, err)
 			}
-			if err != nil {
-				return nil, fmt.Errorf("read %s: pattern %q: %w", name, l, err)
-			}
-			ig.patterns = append(ig.patterns, r)
 		}
 	}
 	ig.judges.New = func() any { return newJudge(ig.patterns) }
 	return ig, nil
+}
+
+// add appends a rule once it has been seen to work: some patterns are found wrong
+// only when they are compiled.
+func (ig *Ignore) add(r rule) error {
+	m, err := r.matcher()
+	if err == nil {
+		_, err = m.MatchesOrParentMatches("x")
+	}
+	ig.patterns = append(ig.patterns, r)
+	return err
 }
 
 // wild are the characters of a pattern that do not stand for themselves.
@@ -90,17 +132,21 @@ func (r rule) matcher() (*patternmatcher.PatternMatcher, error) {
 }
 
 // literal escapes what stands for itself in a pattern but not for the matcher: a
-// "!" in front, and some characters that mean something in a regular expression.
+// "!" in front, spaces at the ends, and some characters that mean something in a
+// regular expression.
 func (r rule) literal() string {
 	var w strings.Builder
 	if strings.HasPrefix(r.text, "!") {
 		w.WriteByte('\\')
 	}
 	class, escaped := false, false
-	for _, c := range r.text {
+	for i, c := range r.text {
 		switch {
 		case escaped:
 			escaped = false
+		case c == ' ' && !class && (i == 0 || i == len(r.text)-1):
+			w.WriteString("[ ]")
+			continue
 		case c == '\\':
 			escaped = true
 		case c == '[':
@@ -210,7 +256,9 @@ func (j *judge) match(i int, r rule, p string) (bool, error) {
 	return match, err
 }
 
-func (ig *Ignore) excluded(p tree.Path) (bool, error) {
+// LeavesOut reports whether p is left out by itself: a directory may be, and
+// something below it not. The root never is.
+func (ig *Ignore) LeavesOut(p tree.Path) (bool, error) {
 	j := ig.judges.Get().(*judge)
 	defer ig.judges.Put(j)
 	return j.excluded(p)
@@ -221,8 +269,25 @@ func (ig *Ignore) excluded(p tree.Path) (bool, error) {
 // need not even be read; [Filter] must still be put on top, because an ignored
 // directory from which a pattern takes something back is not skipped.
 func (ig *Ignore) Skip(p tree.Path, t tree.Type) bool {
-	out, err := ig.excluded(p)
+	out, err := ig.LeavesOut(p)
 	return err == nil && out && (t != tree.Dir || !ig.mayReturn(p))
+}
+
+// Omits reports whether a source of COPY, as it is written, is left out for sure:
+// it, or a directory above it, matches a pattern. Wildcards in it stand for
+// themselves. It is false if any pattern has a "!", since something may then be
+// taken back; and the whole context counts as left out only if a pattern says that
+// of everything.
+func (ig *Ignore) Omits(source string) bool {
+	if slices.ContainsFunc(ig.patterns, func(r rule) bool { return r.again }) {
+		return false
+	}
+	p := tree.Clean(source)
+	if p == tree.Root {
+		return slices.ContainsFunc(ig.patterns, func(r rule) bool { return r.text == "*" || r.text == "**" || r.text == "**/*" })
+	}
+	out, err := ig.LeavesOut(p)
+	return err == nil && out
 }
 
 // mayReturn reports whether a pattern with "!" could match something below dir.
@@ -268,7 +333,7 @@ type filtered struct {
 
 // Open implements [tree.FS].
 func (f *filtered) Open(p tree.Path) (io.ReadCloser, error) {
-	out, err := f.ignore.excluded(p)
+	out, err := f.ignore.LeavesOut(p)
 	if err != nil {
 		return nil, err
 	}
@@ -279,13 +344,17 @@ func (f *filtered) Open(p tree.Path) (io.ReadCloser, error) {
 }
 
 // Walk implements [tree.FS].
-func (f *filtered) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
+func (f *filtered) Walk(from tree.Path) iter.Seq2[tree.Entry, error] { return f.Prune(from, nil) }
+
+// Prune implements [tree.Pruner].
+func (f *filtered) Prune(from tree.Path, skip func(tree.Path, tree.Type) bool) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {
 		j := f.ignore.judges.Get().(*judge)
 		defer f.ignore.judges.Put(j)
 		w := &filteredWalk{ignore: f.ignore, judge: j}
 		some := false
-		for e, err := range f.under.Walk(from) {
+		unread := func(p tree.Path, t tree.Type) bool { return skip != nil && skip(p, t) || w.unread(p, t) }
+		for e, err := range tree.Prune(f.under, from, unread) {
 			if err != nil {
 				yield(e, err)
 				return
@@ -346,6 +415,12 @@ type filteredWalk struct {
 	stopped bool // by the caller
 }
 
+// unread is what the walk need not even look at. An error is left to visit.
+func (w *filteredWalk) unread(p tree.Path, t tree.Type) bool {
+	out, err := w.judge.excluded(p)
+	return err == nil && out && (t != tree.Dir || !w.ignore.mayReturn(p))
+}
+
 // visit shows e, or not. more is false when the walk is over.
 func (w *filteredWalk) visit(e tree.Entry, show func(tree.Entry) bool) (more bool, err error) {
 	isFirst := !w.first
@@ -396,7 +471,7 @@ func (w *filteredWalk) hard(e tree.Entry) (tree.Path, error) {
 		return to, nil
 	}
 	// Not through w.judge: its chain of directories is the walk's.
-	out, err := w.ignore.excluded(e.Hard)
+	out, err := w.ignore.LeavesOut(e.Hard)
 	if err != nil || !out {
 		return e.Hard, err
 	}

@@ -211,13 +211,13 @@ func TestFilter_missing(t *testing.T) {
 }
 
 // failing is a file system that breaks in the middle of a walk.
-type failing struct{ *tree.Tree }
+type failing struct{ tree.FS }
 
 var errBroken = errors.New("broken")
 
 func (f failing) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {
-		for e := range f.Tree.Walk(from) {
+		for e := range f.FS.Walk(from) {
 			if !yield(e, nil) {
 				return
 			}

@@ -26,6 +26,9 @@ type ModeChange struct {
 // String is the change as it was written.
 func (m ModeChange) String() string { return m.text }
 
+// Sets reports whether the change gives every file the same mode, whatever it had.
+func (m ModeChange) Sets() bool { return m.octal }
+
 // Apply is the mode that a file or directory with this mode gets.
 func (m ModeChange) Apply(mode tree.Mode, dir bool) tree.Mode {
 	if m.octal {

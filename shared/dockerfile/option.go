@@ -79,8 +79,14 @@ func adviceFor(instruction, name string) string {
 	return ""
 }
 
-// Remote tells what a source of COPY or ADD is if it is not a local path: "a URL"
-// or "a git repository"; it is empty for local paths.
+// What a source of ADD can be that is not a local path.
+const (
+	URL        = "a URL"
+	Repository = "a git repository"
+)
+
+// Remote tells what a source of COPY or ADD is if it is not a local path: [URL] or
+// [Repository]; it is empty for local paths.
 func Remote(s string) string {
 	lower := strings.ToLower(s)
 	for _, scheme := range []string{"http://", "https://"} {
@@ -88,21 +94,21 @@ func Remote(s string) string {
 			rest, _, _ = strings.Cut(rest, "#")
 			rest, _, _ = strings.Cut(rest, "?")
 			if strings.HasSuffix(strings.TrimSuffix(rest, "/"), ".git") {
-				return "a git repository"
+				return Repository
 			}
-			return "a URL"
+			return URL
 		}
 	}
 	for _, scheme := range []string{"git://", "ssh://"} {
 		if strings.HasPrefix(lower, scheme) {
-			return "a git repository"
+			return Repository
 		}
 	}
 	// user@host:path, as ssh has it.
 	user, rest, ok := strings.Cut(s, "@")
 	host, where, ok2 := strings.Cut(rest, ":")
 	if ok && ok2 && user != "" && host != "" && where != "" && !strings.ContainsAny(user+host, "/\\ *?[$") {
-		return "a git repository"
+		return Repository
 	}
 	return ""
 }

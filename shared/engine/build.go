@@ -24,6 +24,7 @@ type build struct {
 	target  *stage
 	working *semaphore.Weighted // stages at work
 	images  images
+	secrets [][]byte                // that no output may show
 	cancel  context.CancelCauseFunc // ends the build with its first failure
 
 	exports sync.WaitGroup
@@ -38,6 +39,9 @@ func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
 	defer cancel(nil)
 	b := newBuild(c, cancel)
 	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.preflight(); err != nil {
+		return nil, err
+	}
 
 	if b.Sandboxes != nil && b.Sandboxes.Limit() == 1 {
 		b.sequential(ctx)
@@ -58,6 +62,9 @@ func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
 func newBuild(c Config, cancel context.CancelCauseFunc) *build {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
+	}
+	if c.Host == nil {
+		c.Host = nobody{}
 	}
 	if c.Limits.Stages <= 0 {
 		c.Limits.Stages = runtime.NumCPU()

@@ -19,7 +19,10 @@ import (
 // Config is everything a build depends on.
 type Config struct {
 	Plan      *plan.Plan
-	Context   tree.FS // the build context, what is ignored already left out
+	Context   tree.FS            // the build context, what is ignored already left out
+	Contexts  map[string]tree.FS // the named ones, by the name that the plan has
+	Host      Host               // may be nil if no command mounts anything of the host's
+	Remotes   Remotes            // may be nil if nothing is fetched
 	Bases     Bases
 	Sandboxes sandbox.Driver // may be nil if no step of the plan is a Run
 	Exporter  Exporter

@@ -63,8 +63,10 @@ func (s *stage) dependencies() []*stage {
 		deps = append(deps, s.build.stages[s.plan.Base.Stage])
 	}
 	for _, step := range s.plan.Steps {
-		if c, ok := step.Op.(plan.Copy); ok && c.From != nil && c.From.Stage != nil {
-			deps = append(deps, s.build.stages[c.From.Stage])
+		for _, r := range reads(step.Op) {
+			if r.from != nil && r.from.Stage != nil {
+				deps = append(deps, s.build.stages[r.from.Stage])
+			}
 		}
 	}
 	return deps
@@ -291,8 +293,10 @@ func (s *stage) keep(left []*stage) (_ *kept, err error) {
 	var patterns [][]string
 	for _, reader := range left {
 		for _, step := range reader.plan.Steps {
-			if c, ok := step.Op.(plan.Copy); ok && c.From != nil && c.From.Stage == s.plan {
-				patterns = append(patterns, c.Sources)
+			for _, r := range reads(step.Op) {
+				if r.from != nil && r.from.Stage == s.plan {
+					patterns = append(patterns, r.patterns)
+				}
 			}
 		}
 	}

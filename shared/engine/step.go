@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -61,10 +64,7 @@ func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (
 	case plan.Copy:
 		err = s.copy(ctx, c, op)
 	case plan.Run:
-		err = s.box.Run(ctx, sandbox.Process{
-			Args: op.Args, Env: op.Env, Dir: tree.Clean(op.Dir), User: op.User, Files: op.Files, Output: out,
-		})
-		if err == nil {
+		if err = s.command(ctx, op, out); err == nil {
 			err = c.commit(ctx)
 		}
 	}
@@ -97,18 +97,9 @@ func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
 }
 
 func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
-	src, release, err := s.open(ctx, op)
-	if err != nil {
-		return err
-	}
-	defer release()
 	r := placement.Request{
-		Source: src, Patterns: op.Sources,
-		Dest: tree.Clean(op.Dest), DestDir: op.DestDir,
-		Mode: op.Chmod, KeepOwner: op.From != nil, Unpack: op.Unpack, Time: s.build.Created,
-	}
-	for _, f := range op.Inline {
-		r.Inline = append(r.Inline, placement.Inline(f))
+		Dest: tree.Clean(op.Dest), DestDir: op.DestDir, Mode: op.Chmod, Unpack: op.Unpack,
+		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
 	}
 	if op.Chown != "" {
 		owner, err := placement.ParseOwner(s.files(), op.Chown)
@@ -117,26 +108,47 @@ func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
 		}
 		r.Owner = &owner
 	}
-	return c.place(ctx, placement.Place(r, s.files()))
+	b := &baggage{stage: s, request: r}
+	defer b.release()
+	if err := b.collect(ctx, op); err != nil {
+		return err
+	}
+	return c.place(ctx, placement.PlaceAll(b.requests, s.files()))
 }
 
-// open is the file system that a COPY or ADD takes its sources from.
-func (s *stage) open(ctx context.Context, op plan.Copy) (tree.FS, func(), error) {
+// command runs a command. What it mounts is gone when it returns.
+func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) error {
+	o, err := s.outfit(ctx, op)
+	if err != nil {
+		return errors.Join(err, o.close())
+	}
+	out := redact(output, s.build.secrets)
+	err = s.box.Run(ctx, sandbox.Process{
+		Args: op.Args, Env: append(slices.Clip(op.Env), o.env...), Dir: tree.Clean(op.Dir), User: op.User,
+		Files: op.Files, Mounts: o.mounts, Offline: op.Offline, Output: out,
+	})
+	return errors.Join(err, out.Flush(), o.close())
+}
+
+// open is the file system that a step takes files from by these patterns.
+func (s *stage) open(ctx context.Context, from *plan.Source, patterns []string) (tree.FS, func(), error) {
 	switch {
-	case op.From == nil:
+	case from == nil:
 		return s.build.Context, func() {}, nil
-	case op.From.Stage != nil:
-		from := s.build.stages[op.From.Stage]
-		if err := s.await(ctx, from); err != nil {
+	case from.Context != "":
+		return s.build.Contexts[from.Context], func() {}, nil
+	case from.Stage != nil:
+		up := s.build.stages[from.Stage]
+		if err := s.await(ctx, up); err != nil {
 			return nil, nil, err
 		}
-		return from.source(ctx, op.Sources)
+		return up.source(ctx, patterns)
 	}
-	files, err := s.build.images.files(ctx, op.From.Image)
+	files, err := s.build.images.files(ctx, from.Image)
 	if err != nil {
 		return nil, nil, err
 	}
-	return files.source(ctx, op.Sources, s.build.Spool)
+	return files.source(ctx, patterns, s.build.Spool)
 }
 
 // capture makes a layer of the changes of one step.

@@ -23,6 +23,12 @@ const (
 // would mean that something is deleted.
 var ErrReservedName = errors.New(`names that begin with ".wh." mark deletions in image layers`)
 
+// Reserved reports whether p cannot be put in a layer, because its name or that of
+// a directory on the way to it would mean that something is deleted.
+func Reserved(p tree.Path) bool {
+	return strings.HasPrefix(string(p), whiteoutPrefix) || strings.Contains(string(p), "/"+whiteoutPrefix)
+}
+
 // A Writer writes changes as a canonical tar archive: PAX headers only where
 // they are needed, numeric owners, whole seconds, nothing of the machine that
 // writes. The same changes give the same bytes.
@@ -92,10 +98,8 @@ func (w *Writer) header(c Change) error {
 }
 
 func (w *Writer) tarHeader(c Change) (*tar.Header, error) {
-	for _, name := range c.Path.Components() {
-		if strings.HasPrefix(name, whiteoutPrefix) {
-			return nil, fmt.Errorf("put %q in a layer: %w", c.Path.Abs(), ErrReservedName)
-		}
+	if Reserved(c.Path) {
+		return nil, fmt.Errorf("put %q in a layer: %w", c.Path.Abs(), ErrReservedName)
 	}
 	switch c.Kind {
 	case Delete:

@@ -22,7 +22,7 @@ const maxAccounts = 8 << 20
 
 // ParseOwner turns "user", "user:group", ":group" or ids into numbers. Names are
 // looked up in the passwd and group files of root, the file system the owner is
-// for. A user without a group gets the group passwd gives it; an id without a
+// for; a nil root has none, so that names are errors, as with --link. A user without a group gets the group passwd gives it; an id without a
 // group gets the same number as group, as the Dockerfile reference has it.
 func ParseOwner(root tree.FS, spec string) (Owner, error) {
 	name, group, hasGroup := strings.Cut(spec, ":")
@@ -80,6 +80,7 @@ func lookupGroup(root tree.FS, name string) (int, error) {
 
 func unknown(kind, name, file string, err error) error {
 	switch {
+	case errors.Is(err, errNoRoot):
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("the image has no %s; give a number", file)
 	case err != nil:
@@ -90,7 +91,12 @@ func unknown(kind, name, file string, err error) error {
 	return &OwnerError{Kind: kind, Name: name, Err: err}
 }
 
+var errNoRoot = errors.New("with --link the image below is not looked at; give a number")
+
 func accounts(root tree.FS, p tree.Path) ([]byte, error) {
+	if root == nil {
+		return nil, errNoRoot
+	}
 	at, err := tree.Resolve(root, p)
 	if err != nil {
 		return nil, err

@@ -11,13 +11,24 @@ import (
 )
 
 // Place yields what the request does to root, the image's file system. Links in
-// the destination are followed inside it. Sources that are links are followed;
-// links below a source stay links.
-func Place(r Request, root tree.FS) layer.Changes {
+// the destination are followed inside it. Sources that are links are followed,
+// unless Parents is set; links below a source stay links.
+func Place(r Request, root tree.FS) layer.Changes { return PlaceAll([]Request{r}, root) }
+
+// PlaceAll yields what requests with one destination do one after the other, as
+// the sources of one instruction that are in different places.
+func PlaceAll(requests []Request, root tree.FS) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
-		p := newPlacer(r, root, yield)
-		if err := p.run(); err != nil && !errors.Is(err, errStopped) {
-			yield(layer.Change{}, err)
+		placed := map[tree.Path]tree.Node{}
+		for _, r := range requests {
+			p := newPlacer(r, root, yield)
+			p.view.placed = placed
+			if err := p.run(); err != nil {
+				if !errors.Is(err, errStopped) {
+					yield(layer.Change{}, err)
+				}
+				return
+			}
 		}
 	}
 }
@@ -43,27 +54,43 @@ var errStopped = errors.New("stopped")
 type placer struct {
 	Request
 	sink
+	selection selection
 	// links are the places where files with several names went, by source path.
 	links map[tree.Path]tree.Path
 }
 
 func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *placer {
 	p := &placer{Request: r, links: map[tree.Path]tree.Path{}}
+	if r.Link {
+		root = bare()
+	}
 	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}}, yield: yield}
 	p.made = tree.Node{Type: tree.Dir, Mode: 0o755, MTime: r.Time}
 	if r.Owner != nil {
 		p.made.UID, p.made.GID = r.Owner.UID, r.Owner.GID
 	}
-	if r.Mode != nil {
+	if r.Mode != nil && r.Mode.Sets() {
 		p.made.Mode = r.Mode.Apply(p.made.Mode, true)
 	}
 	return p
 }
 
-func (p *placer) run() error {
-	found, err := matches(p.Source, p.Patterns)
-	if err != nil {
+// bare is a file system with nothing in it.
+func bare() tree.FS {
+	t := &tree.Tree{}
+	t.Put(tree.Root, tree.Node{Type: tree.Dir, Mode: 0o755})
+	return t
+}
+
+func (p *placer) run() (err error) {
+	if p.selection, err = newSelection(p.Request); err != nil {
 		return err
+	}
+	var found []match
+	if !p.Parents {
+		if found, err = p.selection.matches(p.Patterns); err != nil {
+			return err
+		}
 	}
 	dest, err := tree.Resolve(&p.view, p.Dest)
 	if err != nil {
@@ -74,12 +101,17 @@ func (p *placer) run() error {
 	if err != nil && !notExist(err) {
 		return err
 	}
-	into := p.DestDir || exists && at.Node.IsDir()
+	into := p.DestDir || p.Parents || exists && at.Node.IsDir()
 	if len(found)+len(p.Inline) > 1 && !into {
 		return &SeveralError{p.Dest}
 	}
 	if into && exists && !at.Node.IsDir() {
 		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}
+	}
+	if p.Parents {
+		if err := p.parents(dest); err != nil {
+			return err
+		}
 	}
 	for _, m := range found {
 		if err := p.source(m, dest, into); err != nil {
@@ -121,18 +153,45 @@ func (p *placer) directory(m match, dest tree.Path) error {
 	if err := p.makeDir(dest); err != nil {
 		return err
 	}
-	for e, err := range p.Source.Walk(m.real) {
+	for e, err := range p.selection.content(m) {
 		if err != nil {
 			return err
 		}
 		if e.Path == m.real {
 			continue
 		}
-		if err := p.entry(e, dest.Join(string(e.Path.Rel(m.real)))); err != nil {
+		if err := p.entry(e, e.Path.Rel(m.real).Below(dest)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// parents puts what the patterns take below dest, each with its directories. Of
+// these, one that is there already stays as it is.
+func (p *placer) parents(dest tree.Path) error {
+	for k, err := range p.selection.kept(p.Patterns) {
+		if err != nil {
+			return err
+		}
+		target := k.to.Below(dest)
+		switch {
+		case k.to == tree.Root:
+			err = p.makeDir(dest)
+		case k.way && p.isDir(target):
+		default:
+			err = p.entry(k.Entry, target)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *placer) isDir(at tree.Path) bool {
+	e, err := tree.Stat(&p.view, at)
+	return err == nil && e.Node.IsDir()
 }
 
 // makeDir makes dest a directory; one that is there stays as it is.
@@ -212,6 +271,9 @@ func (p *placer) inline(f Inline, dest tree.Path, into bool) error {
 }
 
 func (p *placer) emit(c layer.Change) error {
+	if layer.Reserved(c.Path) {
+		return &ReservedError{c.Path}
+	}
 	ok, err := p.put(c)
 	if err == nil && !ok {
 		err = errStopped

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -20,6 +21,15 @@ type Request struct {
 	// Inline are files from the Dockerfile itself.
 	Inline []Inline
 
+	// Parents keeps the directories of a pattern's path, those after a "/./" in it,
+	// below Dest, which is a directory then. Links among them are not followed, and
+	// "**" stands for any number of directories.
+	Parents bool
+	// Exclude are patterns as in a .dockerignore of what is left out. For what is
+	// in a directory they are seen from that directory, with Parents from where
+	// the path that is kept begins; other sources are left out by their name.
+	Exclude []string
+
 	Dest    tree.Path
 	DestDir bool // Dest was written as a directory
 
@@ -28,8 +38,13 @@ type Request struct {
 	// KeepOwner keeps the owners that Source knows, as COPY --from does; otherwise
 	// what has no Owner belongs to root.
 	KeepOwner bool
-	// Unpack puts the content of local archives in their place, as ADD does.
+	// Unpack puts the content of archives in their place, as ADD does. Modes are
+	// theirs even if Mode is given.
 	Unpack bool
+	// Link places without regard to what is there: links in Dest are not followed,
+	// the directories that lead to it are made anew, and what is in the way is
+	// replaced. So the changes are the same on every image.
+	Link bool
 	// Time is the modification time of what has none: made directories and Inline.
 	Time time.Time
 }
@@ -44,7 +59,10 @@ type Inline struct {
 const exitDockerfile = 65
 
 // NotFoundError says that a source matches nothing.
-type NotFoundError struct{ Pattern string }
+type NotFoundError struct {
+	Pattern string
+	advice  string // "" for the usual one
+}
 
 func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("source %q: no such file or directory", e.Pattern)
@@ -55,7 +73,62 @@ func (e *NotFoundError) ExitCode() int { return exitDockerfile }
 
 // Hint says where to look.
 func (e *NotFoundError) Hint() string {
-	return "sources are looked up below the root of the build context (or of the stage that --from names); .dockerignore may leave the file out"
+	if e.advice != "" {
+		return e.advice
+	}
+	return "sources are looked up below the root of the build context (or of the stage that --from names); .dockerignore or --exclude may leave the file out"
+}
+
+// PatternError says that a pattern of --exclude or of a source is none.
+type PatternError struct{ Err error }
+
+func (e *PatternError) Error() string { return e.Err.Error() }
+
+func (e *PatternError) Unwrap() error { return e.Err }
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *PatternError) ExitCode() int { return exitDockerfile }
+
+// ReservedError says that a file has a name that no image layer can hold.
+type ReservedError struct{ Path tree.Path }
+
+func (e *ReservedError) Error() string {
+	return fmt.Sprintf("put %q in the image: %v", e.Path.Abs(), layer.ErrReservedName)
+}
+
+func (e *ReservedError) Unwrap() error { return layer.ErrReservedName }
+
+// Hint says how to do without the file.
+func (e *ReservedError) Hint() string {
+	return "leave it out with --exclude or .dockerignore, or rename it"
+}
+
+// ArchiveError says that a source that begins as an archive is damaged.
+type ArchiveError struct {
+	Archive tree.Path
+	Err     error
+}
+
+func (e *ArchiveError) Error() string { return fmt.Sprintf("unpack %s: %v", e.Archive.Abs(), e.Err) }
+
+func (e *ArchiveError) Unwrap() error { return e.Err }
+
+// Hint says how to have the file as it is.
+func (e *ArchiveError) Hint() string { return "ADD --unpack=false and COPY place an archive as it is" }
+
+// NamelessError says that a URL has no file name to go by in a directory.
+type NamelessError struct{ URL string }
+
+func (e *NamelessError) Error() string {
+	return fmt.Sprintf("fetch %s: the URL has no file name, and the destination is a directory", e.URL)
+}
+
+// ExitCode is that of a fault in the Dockerfile.
+func (e *NamelessError) ExitCode() int { return exitDockerfile }
+
+// Hint says what helps.
+func (e *NamelessError) Hint() string {
+	return "end the destination with the name that the file is to have"
 }
 
 // ConflictError says that a directory and something else want the same path.

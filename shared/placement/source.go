@@ -4,11 +4,31 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
 	"strings"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
+
+// selection finds what a request takes from its source.
+type selection struct {
+	src tree.FS
+	out *dockerfile.Ignore // what --exclude leaves out; nil if nothing
+}
+
+func newSelection(r Request) (selection, error) {
+	s := selection{src: r.Source}
+	if len(r.Exclude) == 0 {
+		return s, nil
+	}
+	var err error
+	if s.out, err = dockerfile.NewIgnore(r.Exclude); err != nil {
+		return s, &PatternError{fmt.Errorf("--exclude: %w", err)}
+	}
+	return s, nil
+}
 
 // A match is one source: the name it was found by, and where it really is.
 type match struct {
@@ -17,38 +37,62 @@ type match struct {
 	node tree.Node
 }
 
+// content yields the source and, of a directory, what is taken of what is below.
+func (s selection) content(m match) iter.Seq2[tree.Entry, error] {
+	if s.out == nil || !m.node.IsDir() {
+		return s.src.Walk(m.real)
+	}
+	return func(yield func(tree.Entry, error) bool) {
+		for e, err := range dockerfile.Filter(tree.Sub(s.src, m.real), s.out).Walk(tree.Root) {
+			if !yield(outside(e, m.real), err) {
+				return
+			}
+		}
+	}
+}
+
+// outside turns an entry of a [tree.Sub] of dir into one of what dir is in.
+func outside(e tree.Entry, dir tree.Path) tree.Entry {
+	e.Path = e.Path.Below(dir)
+	if e.Hard != "" {
+		e.Hard = e.Hard.Below(dir)
+	}
+	return e
+}
+
 // matches expands the patterns, in their order. A plain path must exist; of the
 // patterns with wildcards at least one must match, unless a plain path is there too.
-func matches(src tree.FS, patterns []string) ([]match, error) {
+func (s selection) matches(patterns []string) ([]match, error) {
 	var found []match
 	var empty string
 	for _, pattern := range patterns {
-		got, err := expand(src, pattern)
+		got, err := s.expand(pattern, s.out)
 		if err != nil {
 			return nil, err
 		}
 		if len(got) == 0 {
 			if !hasMeta(pattern) {
-				return nil, &NotFoundError{pattern}
+				return nil, &NotFoundError{Pattern: pattern}
 			}
 			empty = pattern
 		}
 		found = append(found, got...)
 	}
 	if len(found) == 0 && empty != "" {
-		return nil, &NotFoundError{empty}
+		return nil, &NotFoundError{Pattern: empty}
 	}
 	return found, nil
 }
 
 func hasMeta(pattern string) bool { return strings.ContainsAny(pattern, `*?[\`) }
 
-func expand(src tree.FS, pattern string) ([]match, error) {
+// expand finds what one pattern matches, but for files whose names out leaves out.
+func (s selection) expand(pattern string, out *dockerfile.Ignore) ([]match, error) {
 	at := []tree.Path{tree.Root}
 	for _, name := range tree.Clean(pattern).Components() {
 		var next []tree.Path
 		for _, dir := range at {
-			names, err := children(src, dir, name)
+			names, err := children(s.src, dir, name)
 			if err != nil {
 				return nil, err
 			}
@@ -58,20 +102,51 @@ func expand(src tree.FS, pattern string) ([]match, error) {
 	}
 	var found []match
 	for _, p := range at {
-		real, err := tree.Resolve(src, p)
-		if err != nil {
-			return nil, err
+		unwanted := false
+		if out != nil {
+			var err error
+			if unwanted, err = out.LeavesOut(tree.Path(p.Base())); err != nil {
+				return nil, err
+			}
 		}
-		e, err := tree.Stat(src, real)
-		if errors.Is(err, fs.ErrNotExist) {
+		m, ok, err := s.follow(p)
+		if unwanted && (!ok || !m.node.IsDir()) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, match{name: p.Base(), real: real, node: e.Node})
+		if ok {
+			found = append(found, m)
+		}
 	}
 	return found, nil
+}
+
+// follow finds what p is or leads to; ok is false if p itself does not exist.
+func (s selection) follow(p tree.Path) (m match, ok bool, err error) {
+	m = match{name: p.Base()}
+	if m.real, err = tree.Resolve(s.src, p); err != nil {
+		return m, false, err
+	}
+	e, err := tree.Stat(s.src, m.real)
+	switch {
+	case err == nil:
+		m.node = e.Node
+		return m, true, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return m, false, err
+	}
+	link, err := tree.ResolveParent(s.src, p)
+	if err != nil {
+		return m, false, err
+	}
+	if _, err := tree.Stat(s.src, link); err == nil {
+		return m, false, &NotFoundError{
+			Pattern: string(p), advice: p.Abs() + " is a symbolic link to " + m.real.Abs() + ", which is not there; --exclude can leave it out",
+		}
+	}
+	return m, false, nil
 }
 
 // children are the entries of dir that one component of a pattern names.
@@ -93,7 +168,7 @@ func children(src tree.FS, dir tree.Path, pattern string) ([]tree.Path, error) {
 		}
 		ok, err := path.Match(pattern, e.Path.Base())
 		if err != nil {
-			return nil, fmt.Errorf("source pattern %q: %w", pattern, err)
+			return nil, &PatternError{fmt.Errorf("source pattern %q: %w", pattern, err)}
 		}
 		if ok {
 			found = append(found, dir.Join(e.Path.Base()))

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"io"
+	"io/fs"
 	"iter"
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
@@ -13,12 +14,37 @@ import (
 type view struct {
 	below  tree.FS
 	placed map[tree.Path]tree.Node
+	// cleared are directories of below that something else has replaced.
+	cleared []tree.Path
+}
+
+// clear forgets what is below the directory dir.
+func (v *view) clear(dir tree.Path) {
+	v.cleared = append(v.cleared, dir)
+	for p := range v.placed {
+		if p != dir && p.Within(dir) {
+			delete(v.placed, p)
+		}
+	}
+}
+
+func (v *view) isCleared(p tree.Path) bool {
+	for _, dir := range v.cleared {
+		if p != dir && p.Within(dir) {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *view) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
 	return func(yield func(tree.Entry, error) bool) {
 		if n, ok := v.placed[from]; ok {
 			yield(tree.Entry{Path: from, Node: n}, nil)
+			return
+		}
+		if v.isCleared(from) {
+			yield(tree.Entry{}, &fs.PathError{Op: "lstat", Path: from.Abs(), Err: fs.ErrNotExist})
 			return
 		}
 		e, err := tree.Stat(v.below, from)
@@ -39,15 +65,15 @@ type sink struct {
 
 // put yields the change after its parents; false means that nobody wants more.
 func (s *sink) put(c layer.Change) (bool, error) {
-	if ok, err := s.parents(c.Path); !ok || err != nil {
+	if ok, err := s.onTheWay(c.Path); !ok || err != nil {
 		return ok, err
 	}
 	s.view.placed[c.Path] = c.Node
 	return s.yield(c, nil), nil
 }
 
-// parents puts the directories that lead to p and are not yet in this layer.
-func (s *sink) parents(p tree.Path) (bool, error) {
+// onTheWay puts the directories that lead to p and are not yet in this layer.
+func (s *sink) onTheWay(p tree.Path) (bool, error) {
 	if p == tree.Root {
 		return true, nil
 	}

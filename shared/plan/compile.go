@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -32,6 +31,17 @@ type Options struct {
 	BuildPlatform v1.Platform
 	// Labels are set on the target's image last of all.
 	Labels map[string]string
+	// Contexts are the named build contexts. A name goes before that of a stage and
+	// of an image.
+	Contexts map[string]Context
+	// Ignore is what the build context leaves out, to warn of what copies it; nil
+	// is nothing.
+	Ignore *dockerfile.Ignore
+}
+
+// Context is a build context other than the main one: files, or an image.
+type Context struct {
+	Image string // the reference of an image; empty for files
 }
 
 // Bases finds images by reference.
@@ -51,19 +61,12 @@ const scratch = "scratch"
 // Compile makes a Plan. Every fault that can be known without running anything is
 // found here; those with a place in the Dockerfile are a [*dockerfile.Error].
 func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) {
-	c := &compiler{file: f, o: o, expand: f.Expander(), images: map[imageKey]*Image{}}
-	for _, s := range f.Stages {
-		c.drafts = append(c.drafts, &draft{in: s})
-	}
+	c := newCompiler(f, o)
 	target, err := c.target()
 	if err != nil {
 		return nil, err
 	}
-	c.platformArgs(target)
-	if err := c.globalArgs(); err != nil {
-		return nil, err
-	}
-	if err := c.expandBases(); err != nil {
+	if err := c.prepare(target); err != nil {
 		return nil, err
 	}
 	needed, err := c.resolve(ctx, target)
@@ -81,13 +84,8 @@ func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) 
 	c.finish(p.Target)
 	c.warnUnusedArgs()
 	p.Warnings = append(slices.Clone(f.Warnings), c.warnings...)
-	if f.Strict && len(p.Warnings) > 0 {
-		w := p.Warnings[0]
-		return nil, &dockerfile.Error{
-			At:     w.At,
-			Err:    errors.New(strings.TrimPrefix(w.String(), w.At.String()+": ")),
-			Advice: `the Dockerfile has "check=error=true", which makes warnings errors`,
-		}
+	if err := strict(f, p.Warnings); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -106,6 +104,25 @@ type compiler struct {
 	warnings []dockerfile.Warning
 }
 
+func newCompiler(f *dockerfile.File, o Options) *compiler {
+	c := &compiler{file: f, o: o, expand: f.Expander(), images: map[imageKey]*Image{}}
+	for _, s := range f.Stages {
+		c.drafts = append(c.drafts, &draft{in: s})
+	}
+	return c
+}
+
+// prepare finds out what every FROM names.
+func (c *compiler) prepare(target *draft) error {
+	c.platformArgs(target)
+	c.lintDefaults()
+	var err error
+	if c.global, err = c.globals(c.global, c.o.BuildArgs); err != nil {
+		return err
+	}
+	return c.expandBases()
+}
+
 // draft is a stage before it is compiled.
 type draft struct {
 	in       *dockerfile.Stage
@@ -113,6 +130,8 @@ type draft struct {
 	platform v1.Platform
 	explicit bool   // FROM has --platform
 	base     *draft // if ref names a stage
+	files    string // if ref names a build context of files, its name
+	replaced bool   // ref is a named context in place of the stage
 	image    *Image // if ref names an image, once resolved
 	triggers []dockerfile.Instruction
 	opened   bool // the triggers are known
@@ -183,24 +202,25 @@ func (c *compiler) platformArgs(target *draft) {
 	}
 }
 
-// globalArgs evaluates the ARGs before the first FROM.
-func (c *compiler) globalArgs() error {
+// globals are the arguments in before with the ARGs before the first FROM; given
+// are the values from outside.
+func (c *compiler) globals(before environ, given map[string]string) (environ, error) {
 	for _, arg := range c.file.Args {
 		for _, d := range arg.Declarations {
-			value, given := c.o.BuildArgs[d.Name]
-			if !given {
+			value, ok := given[d.Name]
+			if !ok {
 				if d.Default == nil {
 					continue
 				}
 				var err error
-				if value, _, err = c.expand.Word(*d.Default, c.global.get); err != nil {
-					return placed(arg.At, "ARG", err)
+				if value, _, err = c.expand.Word(*d.Default, before.get); err != nil {
+					return before, placed(arg.At, "ARG", err)
 				}
 			}
-			c.global.set(d.Name, value)
+			before.set(d.Name, value)
 		}
 	}
-	return nil
+	return before, nil
 }
 
 // target finds the stage to build.
@@ -246,15 +266,20 @@ func (c *compiler) expandBases() error {
 		d.ref = ref
 		d.platform = c.o.TargetPlatform
 		if d.in.Platform != "" {
-			text, unset, err := c.expand.Word(d.in.Platform, c.global.get)
+			vars, used := noting(c.global.get)
+			text, unset, err := c.expand.Word(d.in.Platform, vars)
 			if err != nil {
 				return placed(d.in.At, "FROM", err)
 			}
 			c.warnFrom(d.in, unset)
+			c.lintPlatform(d.in, text, used(), unset)
 			if d.platform, err = ParsePlatform(text, c.o.TargetPlatform); err != nil {
 				return at(d.in.At, "FROM --platform=%s: %w", d.in.Platform, err)
 			}
 			d.explicit = true
+		}
+		if c.fromContext(d) {
+			continue
 		}
 		// A stage's own name, or that of a later one, is an image's name here.
 		if s, ok := c.file.Find(ref, d.in.Index); ok && s.Index < d.in.Index && s.As != "" && strings.EqualFold(s.As, ref) {
@@ -268,7 +293,7 @@ func (c *compiler) expandBases() error {
 func (c *compiler) warnFrom(s *dockerfile.Stage, unset []string) {
 	for _, name := range unset {
 		if !c.declaredGlobally(name) {
-			c.warn(s.Source, "UndefinedArgInFrom", "FROM uses $%s, which no ARG before the first FROM declares", name)
+			c.warn(s.Source, "UndefinedArgInFrom", "FROM uses $%s, which no ARG before the first FROM declares%s", name, meant(name, c.global.names))
 		}
 	}
 }
@@ -326,13 +351,13 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 				return err
 			}
 		}
-		for _, cp := range copies(d) {
-			from, _, err := c.copyFrom(d, cp)
+		for _, u := range d.uses() {
+			from, err := c.find(d, u)
 			if err != nil {
 				return err
 			}
-			if from != nil {
-				if err := visit(from); err != nil {
+			if from.stage != nil {
+				if err := visit(from.stage); err != nil {
 					return err
 				}
 			}
@@ -344,8 +369,8 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 	}
 	// References of stages that are not needed are looked at all the same.
 	for _, d := range c.drafts {
-		for _, cp := range copies(d) {
-			if _, _, err := c.copyFrom(d, cp); err != nil {
+		for _, u := range d.uses() {
+			if _, err := c.find(d, u); err != nil {
 				return nil, err
 			}
 		}
@@ -359,42 +384,13 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 	return out, nil
 }
 
-// instructions are a stage's own after the triggers of its base.
+// instructions are a stage's own after the triggers of its base. A named context
+// that has the stage's name stands for all of them.
 func (d *draft) instructions() []dockerfile.Instruction {
+	if d.replaced {
+		return nil
+	}
 	return slices.Concat(d.triggers, d.in.Instructions)
-}
-
-// copies are the instructions of a stage that copy from elsewhere.
-func copies(d *draft) []*dockerfile.Copy {
-	var out []*dockerfile.Copy
-	for _, in := range d.instructions() {
-		if cp, ok := in.(*dockerfile.Copy); ok && cp.From != "" {
-			out = append(out, cp)
-		}
-	}
-	return out
-}
-
-// copyFrom tells whether --from names a stage or an image.
-func (c *compiler) copyFrom(d *draft, cp *dockerfile.Copy) (*draft, imageKey, error) {
-	s, ok := c.file.Find(cp.From, d.in.Index)
-	switch n, err := strconv.Atoi(cp.From); {
-	case ok && s.Index < d.in.Index:
-		return c.drafts[s.Index], imageKey{}, nil
-	case ok && s.Index == d.in.Index:
-		return nil, imageKey{}, at(cp.At, "COPY --from=%s: a stage cannot copy from itself", cp.From)
-	case ok:
-		return nil, imageKey{}, &dockerfile.Error{
-			At:     cp.At,
-			Err:    fmt.Errorf("COPY --from=%s: that stage comes later, at %s", cp.From, s.At),
-			Advice: "a stage can copy only from stages before it",
-		}
-	case err == nil:
-		return nil, imageKey{}, at(cp.At, "COPY --from=%d: there is no such stage, they go from 0 to %d", n, len(c.drafts)-1)
-	case strings.EqualFold(cp.From, scratch):
-		return nil, imageKey{}, at(cp.At, "COPY --from=%s: scratch has no files", cp.From)
-	}
-	return nil, imageKey{cp.From, formatPlatform(c.o.TargetPlatform)}, nil
 }
 
 // resolveImages asks for the images of the needed stages that are not known yet.
@@ -414,16 +410,16 @@ func (c *compiler) resolveImages(ctx context.Context, needed []*draft) error {
 		}
 	}
 	for _, d := range needed {
-		if d.base == nil && d.ref != scratch {
+		if d.isImage() {
 			ask(want{imageKey{d.ref, formatPlatform(d.platform)}, d.platform, d.in.At, "FROM " + d.ref})
 		}
-		for _, cp := range copies(d) {
-			from, key, err := c.copyFrom(d, cp)
+		for _, u := range d.uses() {
+			from, err := c.find(d, u)
 			if err != nil {
 				return err
 			}
-			if from == nil {
-				ask(want{key, c.o.TargetPlatform, cp.At, "COPY --from=" + cp.From})
+			if from.image != (imageKey{}) {
+				ask(want{from.image, c.o.TargetPlatform, u.at, u.text})
 			}
 		}
 	}
@@ -465,7 +461,7 @@ func (c *compiler) resolveImages(ctx context.Context, needed []*draft) error {
 		return err
 	}
 	for _, d := range needed {
-		if d.base == nil && d.ref != scratch {
+		if d.isImage() {
 			d.image = c.images[imageKey{d.ref, formatPlatform(d.platform)}]
 		}
 	}
@@ -480,6 +476,7 @@ func windows(loc dockerfile.Location, from string) error {
 func (c *compiler) openTriggers(d *draft) error {
 	var texts []string
 	switch {
+	case d.replaced:
 	case d.base != nil:
 		for _, in := range d.base.in.Instructions {
 			if ob, ok := in.(*dockerfile.Onbuild); ok {
@@ -566,6 +563,7 @@ func (c *compiler) warnUnusedArgs() {
 	for _, name := range unused {
 		c.warnings = append(c.warnings, dockerfile.Warning{
 			At:   dockerfile.Location{File: c.file.Name},
+			Rule: dockerfile.UnusedBuildArg,
 			Text: fmt.Sprintf("build argument %s was given, but no ARG declares it", name),
 		})
 	}

@@ -194,6 +194,52 @@ stage 0 linux/amd64 from base
 `,
 		},
 		{
+			name: "26 27 48 49 50 options of COPY and ADD",
+			text: "FROM base\nARG X=x\nCOPY --link --parents --exclude=*.$X --exclude=y a/./b /d/\n" +
+				"ADD --checksum=sha256:$X --unpack https://h/$X.tar /\nADD --keep-git-dir=true git@h:r.git#v1 /src\n" +
+				"ADD --unpack=false a.tar https://h/b /\n",
+			want: `
+stage 0 linux/amd64 from base
+  2 meta
+  3 copy "a/./b" to /d (directory) parents link exclude "*.x" exclude "y"
+  4 add url "https://h/x.tar" checksum sha256:x unpack to / (directory)
+  5 add repository "git@h:r.git#v1" with .git to /src
+  6 copy "a.tar" url "https://h/b" to / (directory)
+`,
+		},
+		{
+			name: "72 73 74 75 mounts",
+			text: "FROM base AS b\nFROM base\nARG T=/t\nWORKDIR /w\nRUN --mount=target=. --mount=type=bind,from=b,src=/s,dst=$T,rw --network=none a\n" +
+				"RUN --mount=type=cache,target=/c --mount=type=cache,id=x,target=c/d,sharing=locked,uid=1,gid=2,mode=0700 a\n" +
+				"RUN --mount=type=secret,id=s --mount=type=secret,target=/k,required --mount=type=secret,id=e,env=E a\n" +
+				"RUN --mount=type=ssh --mount=type=ssh,id=k,required=true a\nRUN --mount=type=tmpfs,target=/t,size=1m a\n",
+			want: `
+stage 0 b linux/amd64 from base
+stage 1 linux/amd64 from base
+  3 meta
+  4 dir /w
+  5 run ["/bin/sh" "-c" "a"] in /w offline mount bind at /w read-only mount bind from stage 0 "/s" at /t env ["PATH=/bin" "T=/t"]
+  6 run ["/bin/sh" "-c" "a"] in /w mount cache id "/c" at /c shared 0755 0:0 mount cache id "x" at /w/c/d locked 0700 1:2 env ["PATH=/bin" "T=/t"]
+  7 run ["/bin/sh" "-c" "a"] in /w mount secret id "s" at /run/secrets/s 0400 0:0 read-only mount secret id "k" at /k 0400 0:0 read-only required mount secret id "e" as $E 0400 0:0 read-only env ["PATH=/bin" "T=/t"]
+  8 run ["/bin/sh" "-c" "a"] in /w mount ssh id "default" at /run/buildkit/ssh_agent.0 0600 0:0 read-only mount ssh id "k" at /run/buildkit/ssh_agent.1 0600 0:0 read-only required env ["PATH=/bin" "T=/t" "SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0"]
+  9 run ["/bin/sh" "-c" "a"] in /w mount tmpfs at /t of 1048576 bytes env ["PATH=/bin" "T=/t"]
+`,
+		},
+		{
+			name: "110 named contexts go before stages and images",
+			text: "FROM base AS a\nRUN never\nFROM docker.io/library/tools:latest AS b\nFROM files\nCOPY --from=a /x /\nCOPY --from=base /y /\nRUN --mount=from=src,target=/s z\n",
+			o: Options{Contexts: map[string]Context{
+				"A": {Image: "tools"}, "tools": {Image: "base"}, "files": {}, "src": {},
+			}},
+			want: `
+stage 2 linux/amd64 from scratch
+  4 copy from context files "." to / (directory)
+  5 copy from tools "/x" to / (directory)
+  6 copy from base "/y" to / (directory)
+  7 run ["/bin/sh" "-c" "z"] in / mount bind from context src at /s read-only env ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+`,
+		},
+		{
 			name: "38 heredoc files",
 			text: "FROM base\nENV A=1\nCOPY <<f <<\"q\" x /d/\n$A '$A' \"\\$A\"\nf\n$A\nq\nADD --chmod=755 <<-s /s\n\ttab\ns\n",
 			want: `
@@ -287,7 +333,7 @@ stage 0 linux/amd64 from base
   2 run ["/bin/sh" "-c" "x"] in / env ["PATH=/bin" "HTTP_PROXY=p" "http_proxy=p" "https_proxy=q" "HTTPS_PROXY=q"]
   3 meta
   4 run ["/bin/sh" "-c" "y"] in / env ["PATH=/bin" "https_proxy=mine" "HTTP_PROXY=p" "http_proxy=p" "HTTPS_PROXY=q"]
-warning Dockerfile: build argument No_Proxy was given, but no ARG declares it
+warning Dockerfile: UnusedBuildArg: build argument No_Proxy was given, but no ARG declares it
 `,
 		},
 		{
@@ -300,7 +346,7 @@ stage 1 second linux/amd64 from stage 0
 stage 2 linux/amd64 from base
   5 copy from stage 0 "/a" to /a
   6 copy from stage 1 "/b" to /b
-warning Dockerfile:1: StageNameCasing: Stage name 'Tools' should be lowercase
+warning Dockerfile:1: StageNameCasing: stage name "Tools" has capital letters: write tools, since names of stages are the same in any case
 `,
 		},
 		{

@@ -11,16 +11,44 @@ import (
 var errManyToOne = errors.New("several sources need a destination that ends in a slash")
 
 func (b *builder) copy(in *dockerfile.Copy) error {
-	op := Copy{Unpack: in.Add}
-	said := in.Name
+	c := &copyBuilder{builder: b, in: in, said: in.Name}
+	c.op = Copy{Unpack: in.Add && (in.Unpack == nil || *in.Unpack), Parents: in.Parents, Link: in.Link}
+	for _, part := range []func() error{c.options, c.sources, c.inline, c.dest} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	if in.From != "" {
+		var err error
+		if c.op.From, err = b.c.source(b.d, copyUse(in)); err != nil {
+			return err
+		}
+	}
+	b.step(c.op, "%s", c.said)
+	return nil
+}
+
+// copyBuilder makes the operation of one COPY or ADD.
+type copyBuilder struct {
+	*builder
+	in       *dockerfile.Copy
+	op       Copy
+	checksum string
+	said     string // for the history
+}
+
+func (c *copyBuilder) options() error {
 	var err error
-	if op.Chown, err = b.word(in.Chown); err != nil {
+	if c.in.Parents {
+		c.said += " --parents"
+	}
+	if c.op.Chown, err = c.word(c.in.Chown); err != nil {
 		return err
 	}
-	if op.Chown != "" {
-		said += " --chown=" + op.Chown
+	if c.op.Chown != "" {
+		c.said += " --chown=" + c.op.Chown
 	}
-	chmod, err := b.word(in.Chmod)
+	chmod, err := c.word(c.in.Chmod)
 	if err != nil {
 		return err
 	}
@@ -29,57 +57,88 @@ func (b *builder) copy(in *dockerfile.Copy) error {
 		if err != nil {
 			return err
 		}
-		op.Chmod = &mode
-		said += " --chmod=" + chmod
+		c.op.Chmod = &mode
+		c.said += " --chmod=" + chmod
 	}
-	for _, s := range in.Sources {
-		if s, err = b.word(s); err != nil {
+	for _, pattern := range c.in.Exclude {
+		if pattern, err = c.word(pattern); err != nil {
 			return err
 		}
-		if err := in.CheckSource(s); err != nil {
+		c.op.Exclude = append(c.op.Exclude, pattern)
+	}
+	c.checksum, err = c.word(c.in.Checksum)
+	return err
+}
+
+func (c *copyBuilder) sources() error {
+	for _, s := range c.in.Sources {
+		s, err := c.word(s)
+		if err != nil {
 			return err
 		}
-		op.Sources = append(op.Sources, s)
-		said += " " + s
-	}
-	for _, f := range in.Inline {
-		data := f.Data
-		if f.Expand {
-			var unset []string
-			if data, unset, err = b.c.expand.Text(data, b.vars.get); err != nil {
-				return err
-			}
-			b.warnUnset(unset)
-		}
-		op.Inline = append(op.Inline, Inline{Name: f.Name, Data: data})
-		said += " <<" + f.Name
-	}
-	dest, err := b.word(in.Dest)
-	if err != nil {
-		return err
-	}
-	op.Dest, op.DestDir = b.absolute(dest), isDir(dest)
-	if len(op.Sources)+len(op.Inline) > 1 && !op.DestDir {
-		return &dockerfile.Error{At: in.At, Err: fmt.Errorf("%s: %w", in.Name, errManyToOne), Advice: "write " + dest + "/"}
-	}
-	if in.From != "" {
-		if op.From, err = b.from(in); err != nil {
+		if err := c.in.CheckSource(s); err != nil {
 			return err
 		}
+		c.said += " " + s
+		what := dockerfile.Remote(s)
+		if what == "" {
+			c.lintSource(s)
+			c.op.Sources = append(c.op.Sources, s)
+			continue
+		}
+		r := Remote{URL: s, Git: what == dockerfile.Repository, Checksum: c.checksum}
+		r.Unpack = !r.Git && c.in.Unpack != nil && *c.in.Unpack
+		r.KeepGitDir = c.in.KeepGitDir != nil && *c.in.KeepGitDir
+		c.op.Remotes = append(c.op.Remotes, r)
 	}
-	b.step(op, "%s %s", said, dest)
+	return c.checkChecksum()
+}
+
+// checkChecksum refuses a checksum that could not be meant for what is copied.
+func (c *copyBuilder) checkChecksum() error {
+	switch {
+	case c.in.Checksum == "":
+		return nil
+	case len(c.op.Remotes) != 1 || len(c.op.Sources)+len(c.in.Inline) > 0:
+		return &dockerfile.Error{
+			At:     c.in.At,
+			Err:    errors.New("ADD --checksum: there must be one source, and that a URL or a git repository"),
+			Advice: "write an ADD of its own for each source",
+		}
+	case c.checksum == "":
+		return fmt.Errorf("ADD --checksum=%s expands to nothing", c.in.Checksum)
+	}
 	return nil
 }
 
-func (b *builder) from(in *dockerfile.Copy) (*Source, error) {
-	d, key, err := b.c.copyFrom(b.d, in)
+func (c *copyBuilder) inline() error {
+	for _, f := range c.in.Inline {
+		data := f.Data
+		if f.Expand {
+			var unset []string
+			var err error
+			if data, unset, err = c.c.expand.Text(data, c.vars.get); err != nil {
+				return err
+			}
+			c.warnUnset(unset)
+		}
+		c.op.Inline = append(c.op.Inline, Inline{Name: f.Name, Data: data})
+		c.said += " <<" + f.Name
+	}
+	return nil
+}
+
+func (c *copyBuilder) dest() error {
+	dest, err := c.word(c.in.Dest)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if d != nil {
-		return &Source{Stage: d.out}, nil
+	c.said += " " + dest
+	c.op.Dest, c.op.DestDir = c.absolute(dest), isDir(dest)
+	if len(c.op.Sources)+len(c.op.Remotes)+len(c.op.Inline) > 1 && !c.op.DestDir {
+		return &dockerfile.Error{At: c.in.At, Err: fmt.Errorf("%s: %w", c.in.Name, errManyToOne), Advice: "write " + dest + "/"}
 	}
-	return &Source{Image: b.c.images[key]}, nil
+	return nil
 }
 
 // isDir reports whether a destination can only be a directory, by how it is

@@ -24,6 +24,13 @@ func TestCompile_errors(t *testing.T) {
 		{"24 mode too large", "FROM base\nARG M=10000\nCOPY --chmod=$M a /", Options{}, "Dockerfile:3: COPY: --chmod=10000: not an octal number between 0 and 07777"},
 		{"24 mode not octal", "FROM base\nARG M=89\nCOPY --chmod=$M a /", Options{}, "Dockerfile:3: COPY: --chmod=89: not an octal"},
 		{"24 no mode", "FROM base\nARG M=u~x\nCOPY --chmod=$M a /", Options{}, "Dockerfile:3: COPY: --chmod=u~x: not an octal number between 0 and 07777, nor symbolic as u=rwX,go=rX"},
+		{"49 checksum of a local file", "FROM base\nADD --checksum=sha256:00 a /", Options{}, "Dockerfile:2: ADD --checksum: there must be one source"},
+		{"49 checksum of several", "FROM base\nADD --checksum=sha256:00 http://a/b http://a/c /", Options{}, "Dockerfile:2: ADD --checksum: there must be one source"},
+		{"75 one target twice", "FROM base\nRUN --mount=type=cache,target=/a --mount=type=tmpfs,target=/b/../a x", Options{}, "Dockerfile:2: RUN: --mount=type=tmpfs: /a is the target of another mount already"},
+		{"75 target of the root", "FROM base\nRUN --mount=type=cache,target=/. x", Options{}, "Dockerfile:2: RUN: --mount=type=cache: the root itself"},
+		{"75 no target", "FROM base\nRUN --mount=type=cache x", Options{}, "Dockerfile:2: RUN --mount=type=cache: target is missing"},
+		{"75 no such type", "FROM base\nRUN --mount=type=cash,target=/a x", Options{}, "Dockerfile:2: RUN --mount: unsupported mount type"},
+		{"111 mount of a later stage", "FROM base\nRUN --mount=from=b,target=/a x\nFROM base AS b", Options{}, "Dockerfile:2: RUN --mount=from=b: that stage comes later"},
 		{"URL in a variable of COPY", "FROM base\nARG U=https://x/y\nCOPY $U /", Options{}, "Dockerfile:3: COPY cannot copy a URL: https://x/y"},
 		{"COPY of a URL", "FROM base\nARG U=https://x/y\nCOPY $U /", Options{}, "Dockerfile:3: COPY cannot copy a URL"},
 		{"104 :?", "FROM base\nRUN a\nCOPY ${X:?give X} /", Options{}, `Dockerfile:3: COPY: expand "${X:?give`},
@@ -32,8 +39,8 @@ func TestCompile_errors(t *testing.T) {
 		{"FROM empties", "ARG X\nFROM $X", Options{}, "Dockerfile:2: FROM $X: the name of the base is empty"},
 		{"109 later stage", "FROM base\nCOPY --from=b /a /a\nFROM base AS b", Options{}, "Dockerfile:2: COPY --from=b: that stage comes later, at Dockerfile:3"},
 		{"109 later stage by number", "FROM base\nCOPY --from=1 /a /a\nFROM base AS b", Options{}, "Dockerfile:2: COPY --from=1: that stage comes later"},
-		{"109 itself", "FROM base AS b\nCOPY --from=B /a /a\n", Options{}, "Dockerfile:2: COPY --from=B: a stage cannot copy from itself"},
-		{"109 itself by number", "FROM base\nCOPY --from=0 /a /a\n", Options{}, "Dockerfile:2: COPY --from=0: a stage cannot copy from itself"},
+		{"109 itself", "FROM base AS b\nCOPY --from=B /a /a\n", Options{}, "Dockerfile:2: COPY --from=B: a stage cannot take files from itself"},
+		{"109 itself by number", "FROM base\nCOPY --from=0 /a /a\n", Options{}, "Dockerfile:2: COPY --from=0: a stage cannot take files from itself"},
 		{"109 no such number", "FROM base\nFROM base\nCOPY --from=7 /a /a\n", Options{}, "Dockerfile:3: COPY --from=7: there is no such stage, they go from 0 to 1"},
 		{"111 also in a stage that is not needed", "FROM base AS x\nCOPY --from=9 /a /a\nFROM base", Options{}, "Dockerfile:2: COPY --from=9: there is no such stage"},
 		{"copy from scratch", "FROM base\nCOPY --from=scratch / /", Options{}, "Dockerfile:2: COPY --from=scratch: scratch has no files"},
@@ -83,7 +90,7 @@ func TestCompile_refusedTrigger(t *testing.T) {
 		"RUN a\nRUN b":        "Dockerfile:2: ONBUILD RUN a\nRUN b: more than one instruction",
 		"# only a comment":    "Dockerfile:2: ONBUILD # only a comment: file with no instructions",
 		"RUN \x00":            `Dockerfile:2: ONBUILD "RUN \x00": not UTF-8 text`,
-		"COPY --from=0 /a /a": "Dockerfile:2: COPY --from=0: a stage cannot copy from itself",
+		"COPY --from=0 /a /a": "Dockerfile:2: COPY --from=0: a stage cannot take files from itself",
 	} {
 		b := bases()
 		b.configs["base"] = v1.ConfigFile{Config: v1.Config{OnBuild: []string{trigger}}}
@@ -218,6 +225,9 @@ func FuzzCompile(f *testing.F) {
 		"# escape=`\nFROM rich\nENV a=`$b c d\nEXPOSE 1-2/udp $a\nWORKDIR ../..\n",
 		"FROM triggers\nENTRYPOINT [\"\"]\nHEALTHCHECK --interval=1s CMD\nLABEL a\n",
 		"FROM odd\nRUN <<-E\n#!/x\nE\nVOLUME []\nSHELL []\n",
+		"FROM base AS a\nARG A\nFROM files\nRUN --mount=target=$A,from=a,src=/x,rw --mount=type=cache,target=c,id=$A,sharing=locked,mode=0700 --network=none x\n",
+		"FROM base\nRUN --mount=type=secret,id=a,env=B,required --mount=type=ssh --mount=type=tmpfs,target=/t,size=1k --mount=type=secret,target=/k x\n",
+		"FROM base\nCOPY --link --parents --exclude=** --chmod=u=rwX,g-w a/./b /c/\nADD --checksum=sha256:00 --unpack=false http://h/x?y#z /\nADD --keep-git-dir git@h:r.git#b:d /\nCOPY --from=files . .\n",
 		"FROM base\nARG A=a/b/c\nUSER ${A#*/}${A##*/}${A%/*}${A%%/*}${A/\\//x}${A//b/}\n",
 	} {
 		f.Add(seed, "RUN x")
@@ -230,7 +240,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		b := bases()
 		b.configs["base"] = v1.ConfigFile{Config: v1.Config{OnBuild: []string{trigger}, Env: []string{trigger}, WorkingDir: trigger}}
-		p, err := Compile(t.Context(), parsed, Options{Bases: b, BuildPlatform: amd64(), BuildArgs: map[string]string{"A": trigger}})
+		p, err := Compile(t.Context(), parsed, Options{Bases: b, BuildPlatform: amd64(), BuildArgs: map[string]string{"A": trigger}, Contexts: map[string]Context{"files": {}, "tools": {Image: "base"}}})
 		if err != nil {
 			var e *dockerfile.Error
 			if !errors.As(err, &e) {

@@ -8,6 +8,7 @@
 package plan
 
 import (
+	"fmt"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -50,6 +51,9 @@ type Image struct {
 	Digest   v1.Hash // of the manifest for Platform
 	Platform v1.Platform
 	Config   *v1.ConfigFile
+	// Unknown says that the image was not looked at, and Digest and Config say
+	// nothing: so it is for [Lint], never in a Plan.
+	Unknown bool
 }
 
 // A Step is one instruction that leaves something in the image.
@@ -114,6 +118,20 @@ type Source struct {
 	Image *Image
 	// Context is the name of a build context other than the main one.
 	Context string
+}
+
+// Key tells sources apart: two with the same key have the same files. That of the
+// build context is a nil Source's.
+func (s *Source) Key() string {
+	switch {
+	case s == nil:
+		return "context"
+	case s.Stage != nil:
+		return fmt.Sprintf("stage %d", s.Stage.Index)
+	case s.Context != "":
+		return "context " + s.Context
+	}
+	return "image " + s.Image.Digest.String()
 }
 
 // Remote is a source of ADD that has to be fetched.

@@ -15,9 +15,14 @@ const pipes = "/dev/pipes/"
 
 func (b *builder) run(in *dockerfile.Run) error {
 	op := Run{
-		Args: slices.Clone(in.Args),
-		Dir:  b.absolute(""),
-		User: b.config.Config.User,
+		Args:    slices.Clone(in.Args),
+		Dir:     b.absolute(""),
+		User:    b.config.Config.User,
+		Offline: in.Offline,
+	}
+	var err error
+	if op.Mounts, err = b.mounts(in); err != nil {
+		return err
 	}
 	if s := in.Script; s != nil {
 		if strings.HasPrefix(s.Data, "#!") {
@@ -35,6 +40,7 @@ func (b *builder) run(in *dockerfile.Run) error {
 	}
 	env := b.vars.clone()
 	op.Unkeyed = b.proxies(&env)
+	setAgent(&env, op.Mounts)
 	op.Env = env.list()
 	b.step(op, "RUN %s%s", b.argsPrefix(), strings.TrimSpace(strings.Join(op.Args, " ")))
 	return nil

@@ -24,6 +24,8 @@ type state struct {
 	args []string // names of ARGs in the order of their declaration, for history
 	// workdirSet: a WORKDIR of this Dockerfile was met.
 	workdirSet bool
+	// unknown: the base was not looked at, and may have set any variable.
+	unknown bool
 }
 
 // clone makes a state that can be changed without the other noticing.
@@ -59,6 +61,7 @@ func (c *compiler) compileStage(d *draft) error {
 		b.state = d.base.end.clone()
 	case d.image != nil:
 		b.stage.Base.Image = d.image
+		b.unknown = d.image.Unknown
 		b.state.config = *d.image.Config.DeepCopy()
 		b.checkBase()
 	default:
@@ -73,6 +76,9 @@ func (c *compiler) compileStage(d *draft) error {
 		b.enterBase()
 	}
 	b.config.Config.OnBuild = nil
+	if d.files != "" {
+		b.step(Copy{From: &Source{Context: d.files}, Sources: []string{"."}, Dest: "/", DestDir: true}, "FROM %s", d.files)
+	}
 	for _, in := range d.instructions() {
 		b.src = in.Where()
 		if err := b.dispatch(in); err != nil {
@@ -137,16 +143,19 @@ func (b *builder) word(s string) (string, error) {
 }
 
 func (b *builder) warnUnset(unset []string) {
+	if b.unknown {
+		return
+	}
 	for _, name := range unset {
 		if !slices.Contains(b.args, name) {
-			b.c.warn(b.src, "UndefinedVar", "$%s is used, but no ENV or ARG sets it", name)
+			b.c.warn(b.src, "UndefinedVar", "$%s is used, but no ENV or ARG sets it%s", name, meant(name, b.vars.names))
 		}
 	}
 }
 
 // once notes an instruction of which only the last in a stage counts.
 func (b *builder) once() {
-	if first, ok := b.seen[b.src.Name]; ok {
+	if first, ok := b.seen[b.src.Name]; ok && !b.src.Silences("MultipleInstructionsDisallowed") {
 		b.c.warn(first, "MultipleInstructionsDisallowed", "this %s has no effect: only the last one of a stage counts", b.src.Name)
 	}
 	b.seen[b.src.Name] = b.src
@@ -341,19 +350,17 @@ func (b *builder) expose(in *dockerfile.Expose) error {
 		ports = map[string]struct{}{}
 	}
 	for _, p := range in.Ports {
-		words, unset, err := b.c.expand.Words(p, b.vars.get)
+		// A variable that nothing sets is no warning here: it names no port.
+		words, _, err := b.c.expand.Words(p, b.vars.get)
 		if err != nil {
 			return err
 		}
-		b.warnUnset(unset)
 		for _, w := range words {
 			list, mapped, err := parsePorts(w)
 			if err != nil {
 				return err
 			}
-			if mapped {
-				b.c.warn(b.src, "ExposeInvalidFormat", "EXPOSE %s: an image cannot say anything of the host, only the container's port counts", w)
-			}
+			b.lintPort(w, mapped)
 			for _, port := range list {
 				ports[port] = struct{}{}
 			}

@@ -54,21 +54,24 @@ func opText(op Op) string {
 		for _, f := range op.Files {
 			s += fmt.Sprintf(" with %s%s %04o %q", pipes, f.Name, f.Mode, f.Data)
 		}
+		if op.Offline {
+			s += " offline"
+		}
+		for _, m := range op.Mounts {
+			s += " mount " + m.String()
+		}
 		return s + fmt.Sprintf(" env %q", op.Env)
 	case Copy:
 		s := "copy"
 		if op.Unpack {
 			s = "add"
 		}
-		switch {
-		case op.From == nil:
-		case op.From.Stage != nil:
-			s += fmt.Sprintf(" from stage %d", op.From.Stage.Index)
-		default:
-			s += fmt.Sprintf(" from %s", op.From.Image)
-		}
+		s += op.From.text()
 		for _, src := range op.Sources {
 			s += fmt.Sprintf(" %q", src)
+		}
+		for _, r := range op.Remotes {
+			s += r.text()
 		}
 		for _, f := range op.Inline {
 			s += fmt.Sprintf(" <<%s %q", f.Name, f.Data)
@@ -83,6 +86,15 @@ func opText(op Op) string {
 		if op.Chmod != nil {
 			s += fmt.Sprintf(" chmod %s", *op.Chmod)
 		}
+		if op.Parents {
+			s += " parents"
+		}
+		if op.Link {
+			s += " link"
+		}
+		for _, pattern := range op.Exclude {
+			s += fmt.Sprintf(" exclude %q", pattern)
+		}
 		return s
 	case Dir:
 		s := "dir " + op.Path
@@ -94,4 +106,67 @@ func opText(op Op) string {
 		return "meta"
 	}
 	return fmt.Sprintf("%T", op)
+}
+
+func (s *Source) text() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Stage != nil:
+		return fmt.Sprintf(" from stage %d", s.Stage.Index)
+	case s.Context != "":
+		return " from context " + s.Context
+	}
+	return fmt.Sprintf(" from %s", s.Image)
+}
+
+func (r Remote) text() string {
+	s := " url"
+	if r.Git {
+		s = " repository"
+	}
+	s += fmt.Sprintf(" %q", r.URL)
+	if r.Checksum != "" {
+		s += " checksum " + r.Checksum
+	}
+	if r.Unpack {
+		s += " unpack"
+	}
+	if r.KeepGitDir {
+		s += " with .git"
+	}
+	return s
+}
+
+// String is the mount on one line, for people and for comparison.
+func (m Mount) String() string {
+	s := string(m.Type) + m.From.text()
+	if m.Source != "" {
+		s += fmt.Sprintf(" %q", m.Source)
+	}
+	if m.ID != "" {
+		s += fmt.Sprintf(" id %q", m.ID)
+	}
+	if m.Target != "" {
+		s += " at " + m.Target
+	}
+	if m.Env != "" {
+		s += " as $" + m.Env
+	}
+	if m.Sharing != "" {
+		s += " " + string(m.Sharing)
+	}
+	if m.Mode != 0 {
+		s += fmt.Sprintf(" %04o %d:%d", m.Mode, m.UID, m.GID)
+	}
+	if m.Size != 0 {
+		s += fmt.Sprintf(" of %d bytes", m.Size)
+	}
+	if m.ReadOnly {
+		s += " read-only"
+	}
+	if m.Required {
+		s += " required"
+	}
+	return s
 }

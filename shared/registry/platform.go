@@ -48,10 +48,10 @@ func Normalize(p v1.Platform) v1.Platform {
 	return p
 }
 
-// choose picks the index of the entry that suits want best: the same variant,
+// Choose picks the index of the entry that suits want best: the same variant,
 // or else the highest below it, which it can run too. The first of equals wins.
 // -1 means that none suits.
-func choose(want v1.Platform, have []v1.Platform) int {
+func Choose(want v1.Platform, have []v1.Platform) int {
 	want = Normalize(want)
 	best, level := -1, -1
 	for i, h := range have {

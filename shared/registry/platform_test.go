@@ -58,7 +58,7 @@ func TestChoose(t *testing.T) {
 		for _, h := range strings.Fields(tc.have) {
 			have = append(have, platform(t, h))
 		}
-		if got := choose(platform(t, tc.want), have); got != tc.index {
+		if got := Choose(platform(t, tc.want), have); got != tc.index {
 			t.Errorf("%s among %s: %d, want %d", tc.want, tc.have, got, tc.index)
 		}
 	}

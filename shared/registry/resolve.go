@@ -101,7 +101,7 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform,
 			nested = append(nested, d)
 		}
 	}
-	if i := choose(p, have); i >= 0 {
+	if i := Choose(p, have); i >= 0 {
 		return c.resolve(ctx, ref.Context().Digest(index.Manifests[i].Digest.String()), p, depth+1)
 	}
 	missing := &PlatformError{Want: p}

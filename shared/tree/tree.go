@@ -198,20 +198,24 @@ func (t *Tree) dropChildren(p Path, n *node) {
 }
 
 // Walk implements [FS]. The tree must not change while it goes on.
-func (t *Tree) Walk(from Path) iter.Seq2[Entry, error] {
+func (t *Tree) Walk(from Path) iter.Seq2[Entry, error] { return t.Prune(from, nil) }
+
+// Prune implements [Pruner]. A nil skip leaves nothing out.
+func (t *Tree) Prune(from Path, skip func(Path, Type) bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		n := t.find(from)
 		if n == nil {
 			yield(Entry{}, &fs.PathError{Op: "lstat", Path: from.Abs(), Err: fs.ErrNotExist})
 			return
 		}
-		w := walk{yield: yield, first: map[*inode]Path{}}
+		w := walk{yield: yield, skip: skip, first: map[*inode]Path{}}
 		w.visit(from, n)
 	}
 }
 
 type walk struct {
 	yield func(Entry, error) bool
+	skip  func(Path, Type) bool
 	first map[*inode]Path
 }
 
@@ -231,6 +235,9 @@ func (w *walk) visit(p Path, n *node) bool {
 		child := Path(name)
 		if p != Root {
 			child = p + "/" + child
+		}
+		if w.skip != nil && w.skip(child, n.children[name].Type) {
+			continue
 		}
 		if !w.visit(child, n.children[name]) {
 			return false

@@ -14,7 +14,7 @@ import (
 	"fmt"
 	"os"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/kaniko-suite/kaniko/shared/treediff"
 )
 
 func main() {
@@ -50,12 +50,9 @@ func run(args []string, mtime bool, explain string, limit int) (bool, error) {
 	case len(args) != 2:
 		return false, errors.New("usage: treediff [-mtime] [-explain FILE] A B | treediff show A | treediff digest A")
 	}
-	var known []explanation
-	if explain != "" {
-		var err error
-		if known, err = readExplanations(explain); err != nil {
-			return false, err
-		}
+	known, err := explanations(explain)
+	if err != nil {
+		return false, err
 	}
 	a, b, err := loadBoth(args[0], args[1])
 	if err != nil {
@@ -64,9 +61,21 @@ func run(args []string, mtime bool, explain string, limit int) (bool, error) {
 	return report(a, b, known, mtime, limit), nil
 }
 
+func explanations(file string) ([]treediff.Explanation, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return treediff.ReadExplanations(file, f)
+}
+
 type loaded struct {
-	tree   *Tree
-	config *v1.ConfigFile
+	tree   *treediff.Tree
+	config *treediff.Config
 	layers int
 }
 
@@ -75,15 +84,19 @@ func load(ref string) (loaded, error) {
 	if err != nil {
 		return loaded{}, fmt.Errorf("%s: %w", ref, err)
 	}
-	c, err := img.ConfigFile()
+	c, err := treediff.ReadConfig(img)
 	if err != nil {
 		return loaded{}, fmt.Errorf("%s: %w", ref, err)
 	}
-	t, err := Flatten(img)
+	t, err := treediff.Flatten(img, treediff.Options{})
 	if err != nil {
 		return loaded{}, fmt.Errorf("%s: %w", ref, err)
 	}
-	return loaded{t, c, len(c.RootFS.DiffIDs)}, nil
+	layers, err := img.Layers()
+	if err != nil {
+		return loaded{}, fmt.Errorf("%s: %w", ref, err)
+	}
+	return loaded{t, c, len(layers)}, nil
 }
 
 func loadBoth(x, y string) (a, b loaded, err error) {
@@ -97,20 +110,20 @@ func loadBoth(x, y string) (a, b loaded, err error) {
 	return a, b, errors.Join(err, <-done)
 }
 
-func report(a, b loaded, known []explanation, mtime bool, limit int) bool {
-	diffs := append(Configs(a.config, b.config), Trees(a.tree, b.tree, mtime)...)
+func report(a, b loaded, known []treediff.Explanation, mtime bool, limit int) bool {
+	diffs := append(treediff.Configs(a.config, b.config), treediff.Trees(a.tree, b.tree, clock(mtime))...)
 	for _, s := range a.tree.Anomalies {
-		diffs = append(diffs, Difference{"A", "anomaly", s})
+		diffs = append(diffs, treediff.Difference{Path: "A", Kind: "anomaly", Text: s})
 	}
 	for _, s := range b.tree.Anomalies {
-		diffs = append(diffs, Difference{"B", "anomaly", s})
+		diffs = append(diffs, treediff.Difference{Path: "B", Kind: "anomaly", Text: s})
 	}
 	explained := make([]int, len(known))
 	open := 0
 next:
 	for _, d := range diffs {
 		for i, x := range known {
-			if x.covers(d) {
+			if x.Covers(d) {
 				explained[i]++
 				continue next
 			}
@@ -124,11 +137,11 @@ next:
 	}
 	for i, n := range explained {
 		if n > 0 {
-			fmt.Printf("expected: %d × %s %s: %s\n", n, known[i].glob, known[i].kind, known[i].reason)
+			fmt.Printf("expected: %d × %s %s: %s\n", n, known[i].Glob, known[i].Kind, known[i].Reason)
 		}
 	}
 	fmt.Printf("%d and %d paths, %d and %d layers, %d differences, %d of them unexplained\n",
-		len(a.tree.entries), len(b.tree.entries), a.layers, b.layers, len(diffs), open)
+		a.tree.Len(), b.tree.Len(), a.layers, b.layers, len(diffs), open)
 	return open > 0
 }
 
@@ -137,12 +150,18 @@ func showTree(ref string, mtime bool) error {
 	if err != nil {
 		return err
 	}
-	groups := l.tree.groups()
-	for _, p := range l.tree.paths() {
-		fmt.Printf("/%s %s\n", p, describe(l.tree.entries[p], groups[p], mtime))
+	for e := range l.tree.Entries() {
+		fmt.Println(e.Path, e.Describe(clock(mtime)))
 	}
 	for _, s := range l.tree.Anomalies {
 		fmt.Fprintln(os.Stderr, "anomaly:", s)
+	}
+	return nil
+}
+
+func clock(mtime bool) treediff.Clock {
+	if mtime {
+		return treediff.Exact
 	}
 	return nil
 }

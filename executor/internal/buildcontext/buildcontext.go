@@ -77,7 +77,8 @@ func (l Location) Dockerfile(name string) (Dockerfile, error) {
 }
 
 // Open is the build context without what is ignored for this Dockerfile: a file
-// beside it with its name and ".dockerignore" goes before the context's own.
+// beside it with its name and ".dockerignore" goes before the context's own. A
+// named context has no Dockerfile, and only an ignore file of its own.
 func (l Location) Open(d Dockerfile) (tree.FS, error) {
 	ignore, err := l.ignore(d)
 	if err != nil {
@@ -99,7 +100,11 @@ func (l Location) Open(d Dockerfile) (tree.FS, error) {
 
 // ignore reads what is to be left out for d; nil is nothing.
 func (l Location) ignore(d Dockerfile) (*dockerfile.Ignore, error) {
-	for _, path := range []string{d.Path + ".dockerignore", filepath.Join(l.Dir, ".dockerignore")} {
+	paths := []string{filepath.Join(l.Dir, ".dockerignore")}
+	if d.Path != "" {
+		paths = append([]string{d.Path + ".dockerignore"}, paths...)
+	}
+	for _, path := range paths {
 		text, err := read(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

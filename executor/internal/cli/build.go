@@ -11,6 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/progress"
 	"github.com/kaniko-suite/kaniko/shared/base"
@@ -32,6 +34,8 @@ type builder struct {
 	grant *isolated.Grant
 
 	context    buildcontext.Location
+	contexts   map[string]named
+	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
 	progress   *progress.Progress
@@ -78,6 +82,9 @@ func (b *builder) run(ctx context.Context) (err error) {
 func (b *builder) read() (*dockerfile.File, error) {
 	var err error
 	if b.context, err = buildcontext.Locate(b.flags.context); err != nil {
+		return nil, err
+	}
+	if b.contexts, err = namedContexts(b.flags.contexts); err != nil {
 		return nil, err
 	}
 	text, err := b.context.Dockerfile(b.flags.dockerfile)
@@ -161,10 +168,13 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 // compile makes the plan.
 func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
 	p, err := plan.Compile(ctx, file, plan.Options{
-		Bases:         b.bases,
-		BuildArgs:     b.flags.args(b.env.LookupEnv),
-		Target:        b.flags.target,
-		BuildPlatform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Bases:          ocilayout.Bases{Next: b.bases},
+		BuildArgs:      b.flags.args(b.env.LookupEnv),
+		Target:         b.flags.target,
+		TargetPlatform: b.flags.targetPlatform(),
+		BuildPlatform:  v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Labels:         b.flags.labelMap(),
+		Contexts:       planned(b.contexts),
 	})
 	if err != nil {
 		return nil, err
@@ -189,6 +199,13 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
+	contexts, err := openContexts(b.contexts)
+	if err != nil {
+		return err
+	}
+	if b.host, err = b.openHost(); err != nil {
+		return err
+	}
 	driver, err := b.driver(ctx, p)
 	if err != nil {
 		return err
@@ -197,7 +214,8 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 		defer func() { err = errors.Join(err, driver.Close()) }()
 	}
 	img, err := engine.Build(ctx, engine.Config{
-		Plan: p, Context: files, Bases: b.bases, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Plan: p, Context: files, Contexts: contexts, Host: b.host,
+		Bases: ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {
@@ -206,6 +224,23 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	digest, err := img.Digest()
 	b.env.Log.Info("built " + digest.String())
 	return err
+}
+
+// openHost reads what commands may have of this machine, before a build in place
+// could take it away. The directory of caches outlives the build: beside the one
+// that does not, unless the user named one.
+func (b *builder) openHost() (*host.Host, error) {
+	caches := b.flags.cacheMounts
+	if caches == "" {
+		caches = filepath.Join(filepath.Dir(b.work.Path), "cache-mounts")
+	}
+	caches, err := filepath.Abs(caches)
+	if err != nil {
+		return nil, err
+	}
+	return host.Open(host.Options{
+		Secrets: b.flags.secrets, Agents: b.flags.agents, Caches: caches, LookupEnv: b.env.LookupEnv,
+	})
 }
 
 // runs reports whether the plan runs a command.

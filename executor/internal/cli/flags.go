@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -18,6 +20,13 @@ type flags struct {
 	destinations []string
 	buildArgs    []string
 	target       string
+	platform     string
+	labels       []string
+
+	secrets     []string
+	agents      []string
+	contexts    []string
+	cacheMounts string
 
 	noPush     bool
 	tarPath    string
@@ -41,6 +50,14 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
 	fs.StringVar(&f.target, "target", "", "`stage` to build, by name or number; the last by default")
+
+	fs.StringVar(&f.platform, "customPlatform", "", "`os/arch[/variant]` of the image, and of its bases; by default this machine's")
+	fs.StringArrayVar(&f.labels, "label", nil, "`KEY=VALUE` for the image's labels; repeatable")
+
+	fs.StringArrayVar(&f.secrets, "secret", nil, "`id=ID,src=FILE` or id=ID,env=NAME: a secret for RUN --mount=type=secret; repeatable")
+	fs.StringArrayVar(&f.agents, "ssh", nil, "`ID`[=SOCKET|KEYFILE,…]: an ssh agent for RUN --mount=type=ssh; repeatable")
+	fs.StringArrayVar(&f.contexts, "build-context", nil, "`NAME=VALUE`: another build context, a directory, docker-image://REF or oci-layout://DIR; repeatable")
+	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
 	fs.BoolVar(&f.noPush, "no-push", false, "build only")
 	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
@@ -68,6 +85,8 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		name = "snapshotMode"
 	case "ignore-var-run":
 		name = "whitelist-var-run"
+	case "custom-platform", "platform":
+		name = "customPlatform"
 	}
 	return pflag.NormalizedName(name)
 }
@@ -93,7 +112,36 @@ func (f *flags) check() error {
 			return fmt.Errorf("--build-arg %q has no name", arg)
 		}
 	}
+	for _, label := range f.labels {
+		if name, _, ok := strings.Cut(label, "="); name == "" || !ok {
+			return fmt.Errorf("--label %q is not KEY=VALUE", label)
+		}
+	}
+	if f.platform != "" {
+		if _, err := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}); err != nil {
+			return fmt.Errorf("--customPlatform %q: %w", f.platform, err)
+		}
+	}
 	return nil
+}
+
+// targetPlatform is what the image is for; zero if that was not said.
+func (f *flags) targetPlatform() v1.Platform {
+	if f.platform == "" {
+		return v1.Platform{}
+	}
+	p, _ := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}) // check has tried it
+	return p
+}
+
+// labelMap are the labels by name.
+func (f *flags) labelMap() map[string]string {
+	labels := map[string]string{}
+	for _, label := range f.labels {
+		name, value, _ := strings.Cut(label, "=")
+		labels[name] = value
+	}
+	return labels
 }
 
 // args are the build arguments by name. One without a value takes that of the

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/shared/disk"
@@ -46,7 +47,7 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
 	driver, err := inplace.New(ctx, inplace.Options{
 		Dir:           filepath.Dir(b.work.Path),
-		Keep:          []string{b.context.Dir},
+		Keep:          b.keep(),
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
 		Cleanup:       b.flags.cleanup,
@@ -57,6 +58,19 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 		return nil, err
 	}
 	return driver, nil
+}
+
+// keep are the paths that the build must find where they are.
+func (b *builder) keep() []string {
+	paths := append([]string{b.context.Dir}, b.host.Keep()...)
+	for _, n := range b.contexts {
+		if n.Image == "" {
+			paths = append(paths, n.location.Dir)
+		} else if dir, ok := ocilayout.Dir(n.Image); ok {
+			paths = append(paths, dir)
+		}
+	}
+	return paths
 }
 
 // kanikoDir is the directory that the user gave for the executor's own files;

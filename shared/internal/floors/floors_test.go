@@ -15,7 +15,7 @@ import (
 // Floor 7 is the programs, in which order is kept as well.
 func floors() []floor {
 	return []floor{
-		{"0", []string{"shared/tree", "shared/cachekey"}},
+		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
 		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},
@@ -26,7 +26,7 @@ func floors() []floor {
 		{"7, what runs commands", []string{"executor/internal/reaper"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
-			"executor/internal/exporter", "executor/internal/progress", "executor/internal/sign",
+			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
@@ -85,8 +85,8 @@ func restrictions() []restriction {
 	}, {
 		imports: []string{"golang.org/x/sys"},
 		allowed: in("shared/disk", "executor/internal/inplace", "executor/internal/isolated", "executor/internal/reaper",
-			"executor/internal/mountsource"),
-		where: "shared/disk and what drives sandboxes: system calls live there",
+			"executor/internal/mountsource", "executor/internal/host"),
+		where: "shared/disk, the locks of host and what drives sandboxes: system calls live there",
 	}}
 }
 
@@ -249,7 +249,7 @@ func TestImports_breaches(t *testing.T) {
 		"executor/main.go:4: executor imports github.com/sigstore/cosign/v2/pkg/oci, which is for executor/internal/sign",
 		"executor/internal/cli/cli.go:2: executor/internal/cli (floor 7, the command line) imports executor (floor 7, main): imports go down",
 		"executor/internal/cli/cli.go:4: executor/internal/cli imports cloud.google.com/go/storage, which is for shared/registry/keychain and executor/internal/buildcontext/{git,gcs,s3,azblob}",
-		"shared/base/a.go:2: shared/base imports golang.org/x/sys/unix, which is for shared/disk and what drives sandboxes: system calls live there",
+		"shared/base/a.go:2: shared/base imports golang.org/x/sys/unix, which is for shared/disk, the locks of host and what drives sandboxes: system calls live there",
 		"shared/engine/a.go:2: shared/engine imports shared/plan/plantest, which is for tests",
 		"shared/engine/a.go:3: shared/engine imports go.opentelemetry.io/otel, which is for shared/trace and the mains",
 		"shared/engine/a.go:4: shared/engine imports github.com/spf13/pflag, which is for */internal/cli, shared/command and files called flags.go (options own their flags)",

@@ -1,9 +1,11 @@
-package main
+package treediff
 
 import (
 	"archive/tar"
 	"bytes"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,7 +77,7 @@ func TestFlatten(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tree, err := Flatten(image(t, c.layers...))
+			tree, err := Flatten(image(t, c.layers...), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,16 +107,16 @@ func TestTrees(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			a, err := Flatten(image(t, c.a))
+			a, err := Flatten(image(t, c.a), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := Flatten(image(t, c.b))
+			b, err := Flatten(image(t, c.b), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, d := range Trees(a, b, true) {
+			for _, d := range Trees(a, b, Exact) {
 				got = append(got, d.Path+" "+d.Kind)
 			}
 			if s := strings.Join(got, ","); s != c.want {
@@ -125,12 +127,81 @@ func TestTrees(t *testing.T) {
 }
 
 func TestFlatten_anomaly(t *testing.T) {
-	tree, err := Flatten(image(t, "l>d d/ l/a=1 x/y=1"))
+	tree, err := Flatten(image(t, "l>d d/ l/a=1 x/y=1"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := "/l/a: its parent is a symlink\n/x/y: its directory is not in the image"
 	if got := strings.Join(tree.Anomalies, "\n"); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	tree, err := Flatten(image(t, "d/ d/a=12345 b=123 c@b"), Options{Keep: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for e := range tree.Entries() {
+		got = append(got, fmt.Sprintf("%s %s %q %s %d", e.Path, e.Kind, e.Text, e.First, e.Names))
+	}
+	want := `/b file "123" /b 2,/c file "123" /b 2,/d dir "" 1,/d/a file "" 1`
+	if s := strings.ReplaceAll(strings.Join(got, ","), "  ", " "); s != want {
+		t.Errorf("got %s, want %s", s, want)
+	}
+}
+
+func TestConfigs(t *testing.T) {
+	a, err := ParseConfig([]byte(`{"author":"me","os":"linux","config":{"Env":["A=1"],"Cmd":[],"Healthcheck":{"Test":["NONE"],"StartInterval":5000000001}},
+		"history":[{"created_by":"x"},{"created_by":"y","empty_layer":true}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseConfig([]byte(`{"os":"linux","config":{"Env":["A=2"],"Labels":null,"Healthcheck":{"Test":["NONE"],"StartInterval":5000000002}},
+		"history":[{"created_by":"x","empty_layer":true},{"created_by":"z","empty_layer":true}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range append(Configs(a, b), Histories(a, b)...) {
+		got = append(got, d.Path+" "+d.Kind+" "+d.Text)
+	}
+	want := []string{
+		`config Env ["A=1"] | ["A=2"]`,
+		`config Healthcheck {"StartInterval":5000000001,"Test":["NONE"]} | {"StartInterval":5000000002,"Test":["NONE"]}`,
+		`config author "me" | (none)`,
+		`history empty_layer 0: false | true`,
+		`history created_by 1: "y" | "z"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestExplanations(t *testing.T) {
+	all, err := ReadExplanations("x", strings.NewReader("# why\n\n/etc/* mtime,mode because of it\n/d*/** * all below\nconfig WorkingDir=\"/\"|(none) the same\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := func(d Difference) bool {
+		return slices.ContainsFunc(all, func(x Explanation) bool { return x.Covers(d) })
+	}
+	for d, want := range map[Difference]bool{
+		{"/etc/a", "mtime", ""}:   true,
+		{"/etc/a", "owner", ""}:   false,
+		{"/etc/a/b", "mode", ""}:  false,
+		{"/d/a/b", "content", ""}: true,
+		{"/d", "mode", ""}:        false,
+
+		{"config", "WorkingDir", `"/" | (none)`}: true,
+		{"config", "WorkingDir", `"/" | "/a"`}:   false,
+	} {
+		if covered(d) != want {
+			t.Errorf("%v: %v", d, !want)
+		}
+	}
+	if _, err := ReadExplanations("x", strings.NewReader("/a mode")); err == nil || !strings.Contains(err.Error(), "x:1") {
+		t.Errorf("a line without a reason: %v", err)
 	}
 }

@@ -1,12 +1,17 @@
-package main
+// Package treediff flattens container images into the file system that a container
+// would see, and says where two of them differ. It is an independent judge: it
+// shares no code with the engine, and imports nothing of ours.
+package treediff
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path"
 	"sort"
 	"strings"
@@ -25,6 +30,7 @@ type inode struct {
 	dev      [2]int64
 	xattrs   map[string]string
 	digest   string // sha256 of a regular file's bytes
+	text     []byte // a small regular file's bytes
 	mtime    time.Time
 }
 
@@ -36,8 +42,32 @@ type entry struct {
 // Tree is a flattened image: what a container started from it would see.
 type Tree struct {
 	entries map[string]entry
+	keep    int64
 	// Anomalies are things a tar can say and a file system cannot, such as a child of a regular file.
 	Anomalies []string
+}
+
+// Options say how to flatten. The zero value keeps no content.
+type Options struct {
+	// Keep is the size, in bytes, up to which a file's content is kept for [Entry.Text].
+	Keep int64
+}
+
+// Entry is a path of a flattened image and what is there.
+type Entry struct {
+	Path         string // with a leading slash; "/" is the root
+	Kind         string // file, dir, symlink, fifo, char, block
+	Mode         int64  // permissions with set-id and sticky bits; 0 of a symlink
+	UID, GID     int
+	Size         int64  // of a file
+	Link         string // of a symlink
+	Major, Minor int64  // of a device
+	Xattrs       map[string]string
+	Digest       string // of a file: the SHA-256 of its content in hex
+	Text         []byte // of a file no larger than [Options.Keep]: its content, not to be changed
+	MTime        time.Time
+	First        string // of one of several hard links: the first of their paths
+	Names        int    // the number of these, else 1
 }
 
 const (
@@ -45,13 +75,14 @@ const (
 	opaque   = ".wh..wh..opq"
 )
 
-// Flatten applies the layers of an image in order. File contents are hashed as they stream by and never kept.
-func Flatten(img v1.Image) (*Tree, error) {
+// Flatten applies the layers of an image in order. Contents are hashed as they
+// stream by. An error names the layer, counted from 0, and the entry.
+func Flatten(img v1.Image, o Options) (*Tree, error) {
 	layers, err := img.Layers()
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{entries: map[string]entry{}}
+	t := &Tree{entries: map[string]entry{}, keep: o.Keep}
 	for i, l := range layers {
 		if err := t.apply(l, i); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i, err)
@@ -138,11 +169,16 @@ func (t *Tree) put(name string, h *tar.Header, body io.Reader, n int) error {
 	case tar.TypeReg, '\x00', tar.TypeGNUSparse:
 		ino.kind, ino.dev = tar.TypeReg, [2]int64{}
 		sum := sha256.New()
-		size, err := io.Copy(sum, body)
+		to := io.Writer(sum)
+		var small bytes.Buffer
+		if t.keep > 0 && h.Size <= t.keep {
+			to = io.MultiWriter(sum, &small)
+		}
+		size, err := io.Copy(to, body)
 		if err != nil {
 			return err
 		}
-		ino.size, ino.digest = size, hex.EncodeToString(sum.Sum(nil))
+		ino.size, ino.digest, ino.text = size, hex.EncodeToString(sum.Sum(nil)), small.Bytes()
 	case tar.TypeSymlink:
 		ino.link, ino.dev = h.Linkname, [2]int64{}
 		ino.mode = 0 // a link's mode means nothing on Linux, and tar writers disagree about it
@@ -218,24 +254,64 @@ func (t *Tree) check() {
 	sort.Strings(t.Anomalies)
 }
 
-// groups names each hard-link group of two or more by its first path.
-func (t *Tree) groups() map[string]string {
-	first := map[*inode]string{}
-	count := map[*inode]int{}
+// group is a set of hard links.
+type group struct {
+	first string
+	names int
+}
+
+func (g group) String() string {
+	if g.names < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d names, first /%s", g.names, g.first)
+}
+
+// groups finds the hard-link groups of two or more, by each of their paths.
+func (t *Tree) groups() map[string]group {
+	all := map[*inode]group{}
 	for p, e := range t.entries {
 		if e.kind == tar.TypeDir {
 			continue
 		}
-		count[e.inode]++
-		if f, ok := first[e.inode]; !ok || p < f {
-			first[e.inode] = p
+		g, ok := all[e.inode]
+		if !ok || p < g.first {
+			g.first = p
+		}
+		g.names++
+		all[e.inode] = g
+	}
+	out := map[string]group{}
+	for p, e := range t.entries {
+		if g := all[e.inode]; g.names > 1 {
+			out[p] = g
 		}
 	}
-	out := map[string]string{}
-	for p, e := range t.entries {
-		if count[e.inode] > 1 {
-			out[p] = fmt.Sprintf("%d names, first /%s", count[e.inode], first[e.inode])
+	return out
+}
+
+// Len is the number of paths.
+func (t *Tree) Len() int { return len(t.entries) }
+
+// Entries are all paths in byte order.
+func (t *Tree) Entries() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		groups := t.groups()
+		for _, p := range t.paths() {
+			if !yield(export(p, t.entries[p], groups[p])) {
+				return
+			}
 		}
+	}
+}
+
+func export(p string, e entry, g group) Entry {
+	out := Entry{
+		Path: "/" + p, Kind: kindName(e.kind), Mode: e.mode, UID: e.uid, GID: e.gid, Size: e.size, Link: e.link,
+		Major: e.dev[0], Minor: e.dev[1], Xattrs: e.xattrs, Digest: e.digest, Text: e.text, MTime: e.mtime, Names: 1,
+	}
+	if g.names > 1 {
+		out.First, out.Names = "/"+g.first, g.names
 	}
 	return out
 }
@@ -270,4 +346,14 @@ func kindName(k byte) string {
 		return "fifo"
 	}
 	return fmt.Sprintf("type %q", k)
+}
+
+// kindOf is the reverse of kindName.
+func kindOf(name string) byte {
+	for _, k := range []byte{tar.TypeReg, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo} {
+		if kindName(k) == name {
+			return k
+		}
+	}
+	return 0
 }

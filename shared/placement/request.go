@@ -27,7 +27,8 @@ type Request struct {
 	Parents bool
 	// Exclude are patterns as in a .dockerignore of what is left out. For what is
 	// in a directory they are seen from that directory, with Parents from where
-	// the path that is kept begins; other sources are left out by their name.
+	// the path that is kept begins. Files that a wildcard matches are left out by
+	// their name; a file that is named outright is not, but for Parents.
 	Exclude []string
 
 	Dest    tree.Path

@@ -22,10 +22,10 @@ func floors() []floor {
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/command"}},
-		{"7, at the bottom", []string{"executor/internal/mountsource"}},
+		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote"}},
 		{"7, what runs commands", []string{"executor/internal/reaper"}},
 		{"7, the parts", []string{
-			"executor/internal/buildcontext", "executor/internal/inplace", "executor/internal/isolated",
+			"executor/internal/buildcontext", "executor/internal/buildcontext/git", "executor/internal/buildcontext/ocilayout", "executor/internal/inplace", "executor/internal/isolated",
 			"executor/internal/host", "executor/internal/exporter", "executor/internal/progress", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
 		}},

@@ -6,7 +6,7 @@ export CGO_ENABLED = 0
 export CASES
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick e2e oracle fmt demo bench
+.PHONY: build test quick e2e oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone.
 build:
@@ -26,6 +26,10 @@ quick:
 e2e:
 	@tools/setup.sh packages
 	@tools/e2e.sh
+
+# Looks for input that breaks the parsers; TIME=1m makes it shorter than ten minutes for each.
+fuzz:
+	@tools/fuzz.sh $(TIME)
 
 # Everything that is formatted or generated: Go, BUILD files, the lists of dependencies.
 fmt:

@@ -21,6 +21,8 @@ wanted=(
   setfattr:attr
   zstd:zstd
   xz:xz-utils
+  git:git
+  sshd:openssh-server
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -185,3 +185,71 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 }
+
+func TestRestamp(t *testing.T) {
+	root := t.TempDir()
+	in := func(p string) string { return filepath.Join(root, p) }
+	for _, err := range []error{
+		os.MkdirAll(in("a/b/c"), 0o755), os.Mkdir(in("z"), 0o755),
+		os.WriteFile(in("a/b/f"), []byte("x"), 0o644), os.WriteFile(in("a/g"), []byte("x"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := disk.Open(root, disk.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	o := disk.Scan{}
+	stamps := scan(t, d, o, nil).Stamps
+	is := func(p tree.Path, want bool) {
+		t.Helper()
+		if got, err := d.Stamped(o, stamps, p); err != nil || got != want {
+			t.Errorf("%q is stamped: %v, %v; want %v", p, got, err, want)
+		}
+	}
+	for _, p := range []tree.Path{"", "a", "a/b", "a/b/c", "a/b/f", "a/g", "z"} {
+		is(p, true)
+	}
+	for _, p := range []tree.Path{"none", "a/b/f/x", "a/none/x", "b"} {
+		is(p, false)
+	}
+	// A mode differs however coarse the clock is.
+	for _, p := range []string{"a", "a/b", "a/b/f", "z"} {
+		if err := os.Chmod(in(p), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range []tree.Path{"a", "a/b", "a/b/f", "z"} {
+		is(p, false)
+	}
+	for _, p := range []tree.Path{"a", "a/b", "none", "z"} {
+		if err := d.Restamp(o, stamps, p); err != nil {
+			t.Error(err)
+		}
+	}
+	is("a", true)
+	is("a/b", true)
+	is("a/b/c", true)
+	is("a/b/f", false)
+	if got := diffLines(scan(t, d, o, stamps)); !slices.Equal(got, []string{`a/b/f 1 ""`}) {
+		t.Errorf("changed: %q", got)
+	}
+	// What is something else now stays a change.
+	if err := errors.Join(os.Remove(in("z")), os.WriteFile(in("z"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Restamp(o, stamps, "z"); err != nil {
+		t.Error(err)
+	}
+	is("z", false)
+	if err := os.Remove(in("z")); err != nil {
+		t.Fatal(err)
+	}
+	is("z", false)
+	if err := d.Restamp(o, stamps, "z"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what is gone: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -237,6 +238,42 @@ func FuzzParse(f *testing.F) {
 				if at := in.Where().At; at.Line < 1 || at.Last < at.Line {
 					t.Errorf("%T is at %+v", in, at)
 				}
+			}
+		}
+	})
+}
+
+// FuzzExpand holds that no word makes a panic, that a word without anything to
+// expand is itself, and that a name is told as unset only if it has no value.
+func FuzzExpand(f *testing.F) {
+	for _, word := range []string{
+		"a$b${c}", "${a:-$b}${a-x}${a:+y}${a+z}", "${b:?no ${a}}", "'$a' \"$a\" \\$a", "${a#*/}${a##*/}${a%/*}${a%%/*}", "${a/b/c}${a//\\//x}", "${a:-${b:-${c:-d}}}", "$", "${", "${a", "$$a",
+	} {
+		f.Add(word, "a/b/b", '\\')
+		f.Add(word, "", '`')
+	}
+	f.Fuzz(func(t *testing.T, word, value string, escape rune) {
+		if escape != '`' {
+			escape = '\\'
+		}
+		x := Expander{escape: escape}
+		vars := func(name string) (string, bool) { return value, name == "a" }
+		text, unset, err := x.Word(word, vars)
+		if err != nil {
+			return
+		}
+		if slices.Contains(unset, "a") {
+			t.Errorf("%q: a is set, and told to be unset", word)
+		}
+		if !strings.ContainsAny(word, "$'\""+string(escape)) && text != word {
+			t.Errorf("%q became %q", word, text)
+		}
+		for _, expand := range []func() error{
+			func() error { _, _, err := x.Words(word, vars); return err },
+			func() error { _, _, err := x.Text(word, vars); return err },
+		} {
+			if err := expand(); err != nil && err.Error() == "" {
+				t.Errorf("%q: an error without a word", word)
 			}
 		}
 	})

@@ -286,7 +286,7 @@ func (ig *Ignore) Omits(source string) bool {
 	if p == tree.Root {
 		return slices.ContainsFunc(ig.patterns, func(r rule) bool { return r.text == "*" || r.text == "**" || r.text == "**/*" })
 	}
-	out, err := ig.excluded(p)
+	out, err := ig.LeavesOut(p)
 	return err == nil && out
 }
 

@@ -1,6 +1,9 @@
 package dockerfile
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // verdict is what becomes of an option.
 type verdict uint8
@@ -85,30 +88,37 @@ const (
 	Repository = "a git repository"
 )
 
-// Remote tells what a source of COPY or ADD is if it is not a local path: [URL] or
-// [Repository]; it is empty for local paths.
+// Remote tells what a source of COPY or ADD is if it is not a local path: [URL]
+// or [Repository]; it is empty for local paths. It is BuildKit's rule: an
+// http address is a repository if its path ends in .git, without a slash behind.
 func Remote(s string) string {
-	lower := strings.ToLower(s)
-	for _, scheme := range []string{"http://", "https://"} {
-		if rest, ok := strings.CutPrefix(lower, scheme); ok {
-			rest, _, _ = strings.Cut(rest, "#")
-			rest, _, _ = strings.Cut(rest, "?")
-			if strings.HasSuffix(strings.TrimSuffix(rest, "/"), ".git") {
-				return Repository
-			}
-			return URL
-		}
-	}
-	for _, scheme := range []string{"git://", "ssh://"} {
-		if strings.HasPrefix(lower, scheme) {
+	scheme, _, ok := strings.Cut(s, "://")
+	if !ok || strings.ContainsFunc(scheme, func(c rune) bool { return !isWord(c) }) {
+		if isSSH(s) {
 			return Repository
 		}
+		return ""
 	}
-	// user@host:path, as ssh has it.
-	user, rest, ok := strings.Cut(s, "@")
-	host, where, ok2 := strings.Cut(rest, ":")
-	if ok && ok2 && user != "" && host != "" && where != "" && !strings.ContainsAny(user+host, "/\\ *?[$") {
+	u, err := url.Parse(s)
+	switch scheme = strings.ToLower(scheme); {
+	case err == nil && (scheme == "git" || scheme == "ssh"),
+		err == nil && (scheme == "http" || scheme == "https") && strings.HasSuffix(u.Path, ".git"):
 		return Repository
+	case strings.HasPrefix(s, "http://"), strings.HasPrefix(s, "https://"):
+		return URL // in capitals it is a path to BuildKit, and nothing is there
 	}
 	return ""
+}
+
+// isSSH tells whether s is user@host:path, as ssh has it.
+func isSSH(s string) bool {
+	user, rest, ok := strings.Cut(s, "@")
+	host, _, ok2 := strings.Cut(rest, ":")
+	return ok && ok2 && user != "" && host != "" &&
+		!strings.ContainsFunc(user, func(c rune) bool { return !isWord(c) && c != '-' && c != '_' }) &&
+		!strings.ContainsFunc(host, func(c rune) bool { return !isWord(c) && c != '-' && c != '.' })
+}
+
+func isWord(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

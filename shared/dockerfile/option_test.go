@@ -368,3 +368,43 @@ func TestParseMode(t *testing.T) {
 		}
 	}
 }
+
+// The rule is BuildKit's, asked with ADD of each of these.
+func TestRemote(t *testing.T) {
+	for source, want := range map[string]string{
+		"https://example.com/x":             "a URL",
+		"https://example.com/x.git":         "a git repository",
+		"https://example.com/x.git#v1:sub":  "a git repository",
+		"https://example.com/x.git?ref=a/b": "a git repository",
+		"https://u:p@example.com/x.git":     "a git repository",
+		"HTTP://example.com/x.git":          "a git repository",
+		"https://example.com/x.git/":        "a URL",
+		"https://example.com/x.git.tar":     "a URL",
+		"https://example.com/x?y=z.git":     "a URL",
+		"https://example.com/x#y.git":       "a URL",
+		"https://example.com/%zz.git":       "a URL",
+		"https://example.com":               "a URL",
+		"HTTP://example.com/x":              "",
+		"git://example.com/x":               "a git repository",
+		"ssh://git@example.com/x":           "a git repository",
+		"SSH://git@example.com/x":           "a git repository",
+		"ftp://example.com/x.git":           "",
+		"git@example.com:x":                 "a git repository",
+		"git@example.com:x.git#v1:sub":      "a git repository",
+		"git@example.com:x?ref=v1":          "a git repository",
+		"GIT@example.com:":                  "a git repository",
+		"first.last@example.com:x":          "",
+		"git@exam_ple.com:x":                "",
+		"a/git@example.com:x":               "",
+		"./git@example.com:x":               "",
+		"git@example.com":                   "",
+		"github.com/x/y.git":                "",
+		"x.git":                             "",
+		".":                                 "",
+		"C:/x":                              "",
+	} {
+		if got := Remote(source); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+}

@@ -97,18 +97,9 @@ func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
 }
 
 func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
-	src, release, err := s.open(ctx, op.From, op.Sources)
-	if err != nil {
-		return err
-	}
-	defer release()
 	r := placement.Request{
-		Source: src, Patterns: op.Sources,
-		Dest: tree.Clean(op.Dest), DestDir: op.DestDir,
-		Mode: op.Chmod, KeepOwner: op.From != nil && op.From.Context == "", Unpack: op.Unpack, Time: s.build.Created,
-	}
-	for _, f := range op.Inline {
-		r.Inline = append(r.Inline, placement.Inline(f))
+		Dest: tree.Clean(op.Dest), DestDir: op.DestDir, Mode: op.Chmod, Unpack: op.Unpack,
+		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
 	}
 	if op.Chown != "" {
 		owner, err := placement.ParseOwner(s.files(), op.Chown)
@@ -117,7 +108,12 @@ func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
 		}
 		r.Owner = &owner
 	}
-	return c.place(ctx, placement.Place(r, s.files()))
+	b := &baggage{stage: s, request: r}
+	defer b.release()
+	if err := b.collect(ctx, op); err != nil {
+		return err
+	}
+	return c.place(ctx, placement.PlaceAll(b.requests, s.files()))
 }
 
 // command runs a command. What it mounts is gone when it returns.

@@ -13,11 +13,22 @@ import (
 // Place yields what the request does to root, the image's file system. Links in
 // the destination are followed inside it. Sources that are links are followed,
 // unless Parents is set; links below a source stay links.
-func Place(r Request, root tree.FS) layer.Changes {
+func Place(r Request, root tree.FS) layer.Changes { return PlaceAll([]Request{r}, root) }
+
+// PlaceAll yields what requests with one destination do one after the other, as
+// the sources of one instruction that are in different places.
+func PlaceAll(requests []Request, root tree.FS) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
-		p := newPlacer(r, root, yield)
-		if err := p.run(); err != nil && !errors.Is(err, errStopped) {
-			yield(layer.Change{}, err)
+		placed := map[tree.Path]tree.Node{}
+		for _, r := range requests {
+			p := newPlacer(r, root, yield)
+			p.view.placed = placed
+			if err := p.run(); err != nil {
+				if !errors.Is(err, errStopped) {
+					yield(layer.Change{}, err)
+				}
+				return
+			}
 		}
 	}
 }
@@ -53,7 +64,7 @@ func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *p
 	if r.Link {
 		root = bare()
 	}
-	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}}, yield: yield}
+	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}, fresh: map[tree.Path]bool{}}, yield: yield}
 	p.made = tree.Node{Type: tree.Dir, Mode: 0o755, MTime: r.Time}
 	if r.Owner != nil {
 		p.made.UID, p.made.GID = r.Owner.UID, r.Owner.GID

@@ -225,6 +225,9 @@ func FuzzCompile(f *testing.F) {
 		"# escape=`\nFROM rich\nENV a=`$b c d\nEXPOSE 1-2/udp $a\nWORKDIR ../..\n",
 		"FROM triggers\nENTRYPOINT [\"\"]\nHEALTHCHECK --interval=1s CMD\nLABEL a\n",
 		"FROM odd\nRUN <<-E\n#!/x\nE\nVOLUME []\nSHELL []\n",
+		"FROM base AS a\nARG A\nFROM files\nRUN --mount=target=$A,from=a,src=/x,rw --mount=type=cache,target=c,id=$A,sharing=locked,mode=0700 --network=none x\n",
+		"FROM base\nRUN --mount=type=secret,id=a,env=B,required --mount=type=ssh --mount=type=tmpfs,target=/t,size=1k --mount=type=secret,target=/k x\n",
+		"FROM base\nCOPY --link --parents --exclude=** --chmod=u=rwX,g-w a/./b /c/\nADD --checksum=sha256:00 --unpack=false http://h/x?y#z /\nADD --keep-git-dir git@h:r.git#b:d /\nCOPY --from=files . .\n",
 		"FROM base\nARG A=a/b/c\nUSER ${A#*/}${A##*/}${A%/*}${A%%/*}${A/\\//x}${A//b/}\n",
 	} {
 		f.Add(seed, "RUN x")
@@ -237,7 +240,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		b := bases()
 		b.configs["base"] = v1.ConfigFile{Config: v1.Config{OnBuild: []string{trigger}, Env: []string{trigger}, WorkingDir: trigger}}
-		p, err := Compile(t.Context(), parsed, Options{Bases: b, BuildPlatform: amd64(), BuildArgs: map[string]string{"A": trigger}})
+		p, err := Compile(t.Context(), parsed, Options{Bases: b, BuildPlatform: amd64(), BuildArgs: map[string]string{"A": trigger}, Contexts: map[string]Context{"files": {}, "tools": {Image: "base"}}})
 		if err != nil {
 			var e *dockerfile.Error
 			if !errors.As(err, &e) {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kaniko-suite/kaniko/shared/treediff"
@@ -27,6 +28,10 @@ type Site struct {
 	registry string
 	server   *httptest.Server
 	builtIn  v1.Image
+
+	open   context.Context // until the site closes
+	close  func()
+	served sync.WaitGroup
 
 	mu    sync.Mutex
 	cases map[string]http.Handler
@@ -46,12 +51,17 @@ func Open(ctx context.Context, registry string) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the built-in base image: %w", err)
 	}
+	s.open, s.close = context.WithCancel(ctx)
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s, nil
 }
 
-// Close ends the server.
-func (s *Site) Close() { s.server.Close() }
+// Close ends the servers.
+func (s *Site) Close() {
+	s.close()
+	s.server.Close()
+	s.served.Wait()
+}
 
 // serve passes a request on to the case that its path begins with.
 func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
@@ -97,8 +107,10 @@ func (s *Site) Lay(ctx context.Context, c *Case, dir string) (*Built, error) {
 		func() error { return b.pushBases(ctx, s) },
 		func() error { return b.makeRepos(ctx) },
 		b.writeFiles,
-		func() error { return b.plantTrees() },
+		b.plantTrees,
 		func() error { return b.serve(s) },
+		func() error { return b.startAgent(s) },
+		b.writeLayouts,
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("lay out %s: %w", c.File, err)
@@ -124,6 +136,28 @@ func (b *Built) pushBases(ctx context.Context, s *Site) error {
 		b.bases[p.name] = img
 		b.names[p.name] = s.registry + "/conformance/" + repo
 		b.names[p.name+"@"] = b.names[p.name] + "@" + digest.String()
+	}
+	return nil
+}
+
+// writeLayouts writes the bases as OCI layouts below layouts/ if the arguments name
+// one.
+func (b *Built) writeLayouts() error {
+	wanted := false
+	for _, a := range b.Args {
+		wanted = wanted || strings.Contains(a.Value, "oci-layout://")
+	}
+	if !wanted {
+		return nil
+	}
+	for name, img := range b.bases {
+		at, err := layout.Write(filepath.Join(b.Dir, "layouts", name), empty.Index)
+		if err != nil {
+			return err
+		}
+		if err := at.AppendImage(img); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
+	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -77,10 +78,12 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		return err
 	}
 	d := b.d
-	if !d.ran {
-		if err := d.baseline(ctx); err != nil {
-			return fmt.Errorf("look at the root before the command: %w", err)
-		}
+	prepare := d.baseline
+	if d.ran {
+		prepare = d.settled // mounts of the command before may just have been taken away
+	}
+	if err := prepare(ctx); err != nil {
+		return fmt.Errorf("look at the root before the command: %w", err)
 	}
 	d.ran = true
 	if len(p.Mounts) == 0 {
@@ -187,17 +190,32 @@ func (d *Driver) baseline(ctx context.Context) error {
 		d.stamps = stamps
 	}
 	d.touched = map[tree.Path]bool{}
-	// A kernel with a coarse clock gives two changes within its grain the same
-	// time: the command must begin after that of the last change.
-	if wait := grain - time.Since(d.stamps.Newest()); wait > 0 && d.o.Mode == Full {
-		// Not longer than that, should the file system's clock be ahead of ours.
-		select {
-		case <-time.After(min(wait, grain)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	return d.settled(ctx)
+}
+
+// settled waits until the next change is sure to be seen.
+func (d *Driver) settled(ctx context.Context) error {
+	if d.o.Mode != Full || d.stamps == nil {
+		return nil
 	}
-	return nil
+	return settle(ctx, d.stamps)
+}
+
+// settle waits until what happens next is sure to be told from what the stamps
+// tell of: a kernel with a coarse clock gives two changes within its grain the
+// same time.
+func settle(ctx context.Context, s *disk.Stamps) error {
+	wait := grain - time.Since(s.Newest())
+	if wait <= 0 {
+		return nil
+	}
+	// Not longer than that, should the file system's clock be ahead of ours.
+	select {
+	case <-time.After(min(wait, grain)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // commit yields what changed since the baseline.

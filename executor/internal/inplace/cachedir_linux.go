@@ -106,16 +106,16 @@ func (c *cache) takeBack(ctx context.Context, p *placed) error {
 			// It is no longer to be taken away.
 			err := p.thing.Close()
 			p.thing = nil
+			if from == p.at.path() {
+				err = errors.Join(err, c.dress(c.dir))
+			}
 			return err
 		}
 		// Deleted, which nobody can do with a mount: what was in it is gone, as wanted.
 		if err := os.Mkdir(c.dir, 0o700); err != nil {
 			return err
 		}
-		if err := unix.Lchown(c.dir, int(c.looks.Uid), int(c.looks.Gid)); err != nil {
-			return err
-		}
-		return unix.Chmod(c.dir, c.looks.Mode&0o7777)
+		return c.dress(c.dir)
 	default:
 		// A link may have been replaced by a directory.
 		if !isDir || ctx.Err() != nil {
@@ -123,6 +123,14 @@ func (c *cache) takeBack(ctx context.Context, p *placed) error {
 		}
 		return c.replace(ctx, p)
 	}
+}
+
+// dress gives a directory the owner and mode that c.dir had.
+func (c *cache) dress(dir string) error {
+	if err := unix.Lchown(dir, int(c.looks.Uid), int(c.looks.Gid)); err != nil {
+		return err
+	}
+	return unix.Chmod(dir, c.looks.Mode&0o7777)
 }
 
 // replace makes c.dir a copy of the target. Whenever it is interrupted, either the
@@ -146,6 +154,11 @@ func (c *cache) replace(ctx context.Context, p *placed) (err error) {
 	}
 	// Under a name of its own: what has it is known to be complete.
 	whole, old := filepath.Join(p.note.New, wholeName), filepath.Join(p.note.New, "old")
+	if c.how == linked {
+		if err := c.dress(made); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(made, whole); err != nil {
 		return err
 	}

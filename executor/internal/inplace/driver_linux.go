@@ -29,6 +29,7 @@ type Driver struct {
 	open    bool      // a sandbox is
 	warned  map[string]bool
 	notes   int // of mounts so far
+	binds   map[bindKey]kept
 	closed  sync.Once
 	cerr    error
 
@@ -48,7 +49,7 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 	if o.Dir == "" {
 		o.Dir = DefaultDir
 	}
-	d := &Driver{o: o, dir: tree.Clean(o.Dir), warned: map[string]bool{}}
+	d := &Driver{o: o, dir: tree.Clean(o.Dir), warned: map[string]bool{}, binds: map[bindKey]kept{}}
 	if d.dir == tree.Root || !filepath.IsAbs(o.Dir) {
 		return nil, fmt.Errorf("use %s for the executor's own files: it must be an absolute path other than /", o.Dir)
 	}
@@ -117,7 +118,7 @@ func (d *Driver) Close() error {
 		if d.o.Cleanup {
 			errs = append(errs, d.empty())
 		}
-		errs = append(errs, d.trash.wait(), d.dropShadow(), d.root.Close())
+		errs = append(errs, d.trash.wait(), d.dropShadow(), disk.Remove(d.path(bindsName)), d.root.Close())
 		d.cerr = errors.Join(errs...)
 	})
 	return d.cerr

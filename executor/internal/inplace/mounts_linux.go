@@ -89,23 +89,50 @@ func (m *mounts) one(ctx context.Context, mount sandbox.Mount) (err error) {
 	if err != nil {
 		return err
 	}
-	m.undo = append(m.undo, p.takeAway)
+	m.undo = append(m.undo, func(ctx context.Context) error {
+		return m.d.unseen(target.Parent(), func() error { return p.takeAway(ctx) })
+	})
 	if p.mode = 0o1777; exists { // as the kernel makes one; or what users of the image expect
 		p.mode = st.Mode & 0o7777
 	}
+	m.within = append(m.within, target)
+	return m.d.unseen(target.Parent(), func() error { return p.put(ctx, mount, exists) })
+}
+
+// put makes the mount; hide says that something is there.
+func (p *placed) put(ctx context.Context, mount sandbox.Mount, hide bool) (err error) {
 	// The directory shall look as if nothing had happened in it.
 	defer func() { err = errors.Join(err, p.at.restore(p.at.before.Mtim)) }()
-	if exists {
+	if hide {
 		if err := p.hide(); err != nil {
 			return err
 		}
 	}
 	p.ours = true
-	if err := p.fill(ctx, mount); err != nil {
+	return p.fill(ctx, mount)
+}
+
+// unseen changes the entries of the directory dir in a way that is undone before
+// anybody asks what a command changed. If nothing else has changed in dir's own
+// looks, the stamps go on to say that nothing has.
+func (d *Driver) unseen(dir tree.Path, change func() error) error {
+	known, err := d.stamped(dir)
+	if err != nil {
 		return err
 	}
-	m.within = append(m.within, target)
-	return nil
+	err = change()
+	if known {
+		err = errors.Join(err, d.root.Restamp(d.scan(), d.stamps, dir))
+	}
+	return err
+}
+
+// stamped reports whether the entry p looks as the stamps say.
+func (d *Driver) stamped(p tree.Path) (bool, error) {
+	if d.stamps == nil {
+		return false, nil
+	}
+	return d.root.Stamped(d.scan(), d.stamps, p)
 }
 
 // fits is an error where the kernel would not mount either.
@@ -179,28 +206,19 @@ func (m *mounts) way(dir tree.Path) error {
 	if err != nil {
 		return err
 	}
-	err = unix.Mkdirat(at.fd(), at.name, 0o755)
-	if err == nil {
-		err = unix.Fchmodat(at.fd(), at.name, 0o755, 0) // whatever the umask
-	}
-	if err == nil {
-		err = at.restore(at.before.Mtim)
-	}
+	err = m.d.unseen(dir.Parent(), func() error {
+		err := unix.Mkdirat(at.fd(), at.name, 0o755)
+		if err == nil {
+			err = unix.Fchmodat(at.fd(), at.name, 0o755, 0) // whatever the umask
+		}
+		return errors.Join(err, at.restore(at.before.Mtim))
+	})
 	if err != nil {
 		return errors.Join(&fs.PathError{Op: "mkdir", Path: dir.Abs(), Err: err}, at.close())
 	}
 	m.undo = append(m.undo, func(context.Context) error {
 		defer at.close()
-		now, err := at.stat()
-		if err != nil {
-			return err
-		}
-		// What the command put into it keeps it.
-		err = unix.Unlinkat(at.fd(), at.name, unix.AT_REMOVEDIR)
-		if err != nil && err != unix.ENOENT {
-			return nil
-		}
-		return at.end(now, err != nil)
+		return m.d.unseen(dir.Parent(), at.unmake)
 	})
 	return nil
 }
@@ -272,6 +290,20 @@ func (e entry) restore(t unix.Timespec) error {
 	return nil
 }
 
+// unmake removes a directory that was made to lead to a mount, unless the command
+// put something into it.
+func (e entry) unmake() error {
+	now, err := e.stat()
+	if err != nil {
+		return err
+	}
+	err = unix.Unlinkat(e.fd(), e.name, unix.AT_REMOVEDIR)
+	if err != nil && err != unix.ENOENT {
+		return nil
+	}
+	return e.end(now, err != nil)
+}
+
 // where is the directory now.
 func (e entry) where() string {
 	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(e.fd()))
@@ -292,11 +324,17 @@ type placed struct {
 	// thing is what was put there, found again wherever the command moves it; nil if
 	// nothing was.
 	thing *os.File
-	mode  uint32       // that an empty directory is to have
-	ours  bool         // nothing is at the target that was there before
-	wipe  bool         // overwrite it
-	stop  func() error // ends who serves it
-	cache *cache       // where it is to be taken back to; nil if it is not
+	// known says that what was at the target was as the stamps say, hidden how it
+	// looked once it was put aside.
+	known  bool
+	hidden unix.Stat_t
+	mode   uint32       // that an empty directory is to have
+	ours   bool         // nothing is at the target that was there before
+	wipe   bool         // overwrite it
+	stop   func() error // ends who serves it
+	cache  *cache       // where it is to be taken back to; nil if it is not
+	// copies is set for a copy that may be of use again.
+	copies *copies
 }
 
 // place begins a mount at target.
@@ -317,8 +355,10 @@ func (m *mounts) place(target tree.Path) (*placed, error) {
 const asideRoot = "/.kaniko-mounts"
 
 // hide puts aside what is at the target.
-func (p *placed) hide() error {
-	var err error
+func (p *placed) hide() (err error) {
+	if p.known, err = p.m.d.stamped(p.target); err != nil {
+		return err
+	}
 	for _, dir := range []string{p.note.dir, filepath.Join(asideRoot, p.note.name()), p.sibling()} {
 		p.note.Aside = filepath.Join(dir, "aside")
 		if err := p.note.write(); err != nil {
@@ -329,7 +369,7 @@ func (p *placed) hide() error {
 		}
 		err = unix.Renameat(p.at.fd(), p.at.name, unix.AT_FDCWD, p.note.Aside)
 		if err == nil {
-			return nil
+			return unix.Lstat(p.note.Aside, &p.hidden)
 		}
 		if dir != p.note.dir {
 			_ = os.Remove(dir)
@@ -352,7 +392,7 @@ func (p *placed) fill(ctx context.Context, mount sandbox.Mount) (err error) {
 	path := p.target.Abs()
 	switch {
 	case mount.Files != nil:
-		err = p.copy(ctx, mount.Files)
+		err = p.files(ctx, mount.Files)
 	case mount.Dir != nil && mount.ReadOnly:
 		// What is written to it must be lost.
 		err = p.copyDir(ctx, mount.Dir.Path)
@@ -394,32 +434,6 @@ func (p *placed) hold() error {
 	return p.note.write()
 }
 
-// copy copies files to the target.
-func (p *placed) copy(ctx context.Context, b *sandbox.Bind) (err error) {
-	p.note.Temp = p.sibling() + "-copy"
-	if err := p.note.write(); err != nil {
-		return err
-	}
-	if err := os.Mkdir(p.note.Temp, 0o700); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, disk.Remove(p.note.Temp)) }()
-	made, err := mountsource.Materialize(ctx, b, p.note.Temp)
-	if err != nil {
-		return err
-	}
-	return os.Rename(made, p.target.Abs())
-}
-
-// copyDir copies a directory of this machine to the target.
-func (p *placed) copyDir(ctx context.Context, dir string) error {
-	d, err := disk.Open(dir, disk.Options{Xattrs: true})
-	if err != nil {
-		return err
-	}
-	return errors.Join(p.copy(ctx, &sandbox.Bind{FS: d}), d.Close())
-}
-
 // takeAway makes the target what it was before.
 func (p *placed) takeAway(ctx context.Context) (err error) {
 	defer func() {
@@ -445,6 +459,9 @@ func (p *placed) takeAway(ctx context.Context) (err error) {
 		if err := p.cache.takeBack(ctx, p); err != nil {
 			return err // and leave all of it: the cache may be there still
 		}
+	}
+	if p.copies != nil {
+		p.putBy(ctx)
 	}
 	if p.thing != nil && p.wipe {
 		errs = append(errs, wipe(p.thing))
@@ -473,10 +490,19 @@ func (p *placed) uncover() error {
 	if p.note.Aside == "" {
 		return nil
 	}
-	if err := unix.Renameat(unix.AT_FDCWD, p.note.Aside, p.at.fd(), p.at.name); err != nil {
+	var st unix.Stat_t
+	err := unix.Lstat(p.note.Aside, &st)
+	if err == nil {
+		err = unix.Renameat(unix.AT_FDCWD, p.note.Aside, p.at.fd(), p.at.name)
+	}
+	if err != nil {
 		return fmt.Errorf("put back what was there: %w", err)
 	}
-	return nil
+	st.Atim = p.hidden.Atim
+	if !p.known || st != p.hidden || !exists(p.target.Abs()) {
+		return nil
+	}
+	return p.m.d.root.Restamp(p.m.d.scan(), p.m.d.stamps, p.target)
 }
 
 // find says where the thing put at the target is now, if it is anywhere.

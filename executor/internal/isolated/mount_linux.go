@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,8 +49,8 @@ func (m *mounter) mount(ctx context.Context, want sandbox.Mount) (reaper.Mount, 
 	if want.Target == tree.Root {
 		return reaper.Mount{}, errors.New("nothing can be mounted in place of the whole root")
 	}
-	// No device node can be opened in a sandbox. What the program of another user can
-	// do is lost but in what is of images.
+	// No device node can be opened in a sandbox, and only a program of an image has
+	// the rights of its owner.
 	const plain = unix.MS_NOSUID | unix.MS_NODEV
 	out := reaper.Mount{Type: "bind", Target: want.Target.Abs(), Flags: plain}
 	if want.ReadOnly {
@@ -93,50 +94,70 @@ func (m *mounter) listen(ctx context.Context, want sandbox.Mount) (string, error
 	return "", err
 }
 
-// bind shows what another sandbox's layers, a directory of this machine or, for
-// want of these, a copy holds.
+// bind makes out show a part of a file system.
 func (m *mounter) bind(ctx context.Context, want sandbox.Mount, out *reaper.Mount) error {
-	b := want.Files
-	from, err := tree.Resolve(b.FS, b.From)
+	s, err := m.show(ctx, want.Files)
 	if err != nil {
-		return fmt.Errorf("find %s: %w", b.From.Abs(), err)
-	}
-	if e, err := tree.Stat(b.FS, from); err != nil {
-		return fmt.Errorf("find %s: %w", b.From.Abs(), err)
-	} else if !e.Node.IsDir() && e.Node.Type != tree.File {
-		return fmt.Errorf("%s is neither a file nor a directory", b.From.Abs())
-	}
-	out.Source = string(from)
-	var lowers []string
-	if stack, ok := m.driver.stack(b.FS); ok {
-		out.Flags &^= unix.MS_NOSUID
-		// A single directory is no overlay.
-		lowers = append(names(stack), emptyName)
-	} else if dir, ok, err := m.driver.plain(b.FS); err != nil {
 		return err
-	} else if ok {
-		out.In, lowers = dir, []string{dir}
-	} else {
-		out.Flags &^= unix.MS_NOSUID
-		name, source, err := m.copy(ctx, b)
-		if err != nil {
-			return err
-		}
-		out.In, out.Source, lowers = m.inStore(name), source, []string{name}
 	}
-	if want.ReadOnly && out.In != "" {
+	out.Source = s.path
+	if s.ofImage {
+		out.Flags &^= unix.MS_NOSUID
+	}
+	if want.ReadOnly && s.dir != "" {
+		out.In = s.dir
 		out.Flags |= unix.MS_REC
 		return nil
 	}
-	o := reaper.Overlay{Dir: m.driver.store.dir, Lower: lowers, Options: m.driver.grant.Options, Flags: unix.MS_NODEV}
+	out.Overlay = &reaper.Overlay{Dir: m.driver.store.dir, Lower: s.lowers, Options: m.driver.grant.Options, Flags: unix.MS_NODEV}
 	if !want.ReadOnly {
-		if o.Upper, o.Work, err = m.upper(ctx, b.FS, out.In); err != nil {
-			return err
-		}
+		out.Overlay.Upper, out.Overlay.Work, err = m.upper(ctx, s.root)
 	}
-	out.In, out.Overlay = "", &o
-	return nil
+	return err
 }
+
+// shown is how a part of a file system can be had without the file system.
+type shown struct {
+	// lowers, topmost first, make together the file system, or at least that part.
+	lowers []string
+	dir    string // absolute; holds the same, if it can be had without an overlay
+	path   string // of the part, in both
+	root   tree.Node
+	// ofImage says that set-id programs in it may be as good as those in a root.
+	ofImage bool
+}
+
+// show finds the part of b.FS in another sandbox's layers, or in a directory of
+// this machine; what is in neither is copied.
+func (m *mounter) show(ctx context.Context, b *sandbox.Bind) (shown, error) {
+	from, err := tree.Resolve(b.FS, b.From)
+	if err != nil {
+		return shown{}, fmt.Errorf("find %s: %w", b.From.Abs(), err)
+	}
+	e, err := tree.Stat(b.FS, from)
+	if err != nil {
+		return shown{}, fmt.Errorf("find %s: %w", b.From.Abs(), err)
+	}
+	if !e.Node.IsDir() && e.Node.Type != tree.File {
+		return shown{}, fmt.Errorf("%s is neither a file nor a directory", b.From.Abs())
+	}
+	root, err := tree.Stat(b.FS, tree.Root)
+	if err != nil {
+		return shown{}, err
+	}
+	if stack, ok := m.driver.stack(b.FS); ok {
+		// A single directory would be no overlay.
+		return shown{lowers: append(names(stack), emptyName), path: string(from), root: root.Node, ofImage: true}, nil
+	}
+	if dir, ok, err := m.driver.plain(b.FS); ok || err != nil {
+		return shown{lowers: []string{dir}, dir: dir, path: string(from), root: root.Node}, err
+	}
+	name, source, err := m.copy(ctx, b)
+	return shown{lowers: []string{name}, dir: m.inStore(name), path: source, root: scaffolding(), ofImage: true}, err
+}
+
+// scaffolding is a directory that is in no image.
+func scaffolding() tree.Node { return tree.Node{Type: tree.Dir, Mode: 0o755, MTime: time.Unix(0, 0)} }
 
 // stack is that of a sandbox of this driver.
 func (d *driver) stack(fsys tree.FS) ([]*lower, bool) {
@@ -221,23 +242,24 @@ func (m *mounter) copy(ctx context.Context, b *sandbox.Bind) (name, source strin
 }
 
 // upper makes the directories for what a command writes onto a mount. The root of
-// an overlay looks as its upper directory does: like fsys, unless that was copied
-// to copied.
-func (m *mounter) upper(ctx context.Context, fsys tree.FS, copied string) (upper, work string, err error) {
+// an overlay looks as its upper directory does: as root says.
+func (m *mounter) upper(ctx context.Context, root tree.Node) (upper, work string, err error) {
 	upper, work = m.own(), m.own()
 	for _, name := range []string{upper, work} {
 		if err := os.Mkdir(m.inStore(name), 0o755); err != nil {
 			return "", "", err
 		}
 	}
-	if strings.HasPrefix(copied, m.driver.store.dir) {
-		return upper, work, nil
+	put := func() error {
+		return disk.WriteAll(ctx, m.inStore(upper), disk.WriterOptions{Refused: func(disk.Refusal) error { return nil }},
+			all([]layer.Change{{Kind: layer.Put, Node: root}}), nil)
 	}
-	e, err := tree.Stat(fsys, tree.Root)
-	if err != nil {
-		return "", "", err
+	err = put()
+	var owner *disk.OwnerError
+	if errors.As(err, &owner) {
+		// On this machine it belongs to somebody who is nobody here.
+		root.UID, root.GID = 0, 0
+		err = put()
 	}
-	err = disk.WriteAll(ctx, m.inStore(upper), disk.WriterOptions{Refused: func(disk.Refusal) error { return nil }},
-		all([]layer.Change{{Kind: layer.Put, Node: e.Node}}), nil)
-	return upper, work, m.driver.store.explain(err)
+	return upper, work, err
 }

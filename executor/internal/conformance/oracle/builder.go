@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -113,6 +114,7 @@ type buildkit struct {
 	buildctl, addr string
 	daemon         *exec.Cmd
 	ended          chan error
+	one            sync.Mutex // held for a build
 }
 
 func (b *buildkit) name() string { return conformance.BuildKit }
@@ -192,6 +194,13 @@ func (b *buildkit) build(ctx context.Context, c *conformance.Built, out string) 
 	if !hasContext {
 		argv = append(argv, "--local", "context=context")
 	}
+	// A context is sent as a difference from the last one, and then times of
+	// directories are not those on disk: so there must not be a last one.
+	b.one.Lock()
+	defer b.one.Unlock()
+	if said, exit, err := sh(ctx, c, b.buildctl, "--addr", b.addr, "prune", "--filter", "type==source.local"); err != nil || exit != 0 {
+		return result{}, errors.Join(err, fmt.Errorf("buildctl prune ended with status %d: %s", exit, said))
+	}
 	said, exit, err := sh(ctx, c, argv...)
 	if err != nil || exit != 0 {
 		return result{said: said, exit: exit}, err
@@ -232,9 +241,17 @@ func (b *buildkit) flag(c *conformance.Built, a conformance.Arg) ([]string, erro
 	case "--build-context":
 		switch {
 		case strings.HasPrefix(value, "oci-layout://"):
-			store := "layout-" + name
 			dir := strings.TrimPrefix(value, "oci-layout://")
-			return []string{"--oci-layout", store + "=" + dir, "--opt", "context:" + name + "=oci-layout://" + store}, nil
+			img, err := fromLayout(filepath.Join(c.Dir, dir))
+			if err != nil {
+				return nil, err
+			}
+			digest, err := img.Digest()
+			if err != nil {
+				return nil, err
+			}
+			store := strings.ToLower("layout-" + name)
+			return []string{"--oci-layout", store + "=" + dir, "--opt", "context:" + name + "=oci-layout://" + store + "@" + digest.String()}, nil
 		case strings.Contains(value, "://"):
 			return opt("context:" + name + "=" + value)
 		}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kaniko-suite/kaniko/shared/placement"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// baggage is the sources of one COPY or ADD, each a request of its own.
+type baggage struct {
+	stage    *stage
+	request  placement.Request // what they have in common
+	requests []placement.Request
+	releases []func() error
+}
+
+// collect opens the sources, and fetches those that are elsewhere.
+func (b *baggage) collect(ctx context.Context, op plan.Copy) error {
+	if len(op.Sources) > 0 {
+		files, release, err := b.stage.open(ctx, op.From, op.Sources)
+		if err != nil {
+			return err
+		}
+		b.releases = append(b.releases, func() error { release(); return nil })
+		r := b.request
+		r.Source, r.Patterns = files, op.Sources
+		r.KeepOwner = op.From != nil && op.From.Context == ""
+		b.requests = append(b.requests, r)
+	}
+	for _, remote := range op.Remotes {
+		if err := b.fetch(ctx, op, remote); err != nil {
+			return err
+		}
+	}
+	if len(op.Inline) > 0 {
+		r := b.request
+		for _, f := range op.Inline {
+			r.Inline = append(r.Inline, placement.Inline(f))
+		}
+		b.requests = append(b.requests, r)
+	}
+	return nil
+}
+
+// errNoRemotes says that a caller did not think of ADD's remote sources.
+var errNoRemotes = errors.New("nothing can be fetched here")
+
+// fetch gets one remote source. A repository is copied as a directory is.
+func (b *baggage) fetch(ctx context.Context, op plan.Copy, remote plan.Remote) error {
+	if b.stage.build.Remotes == nil {
+		return errNoRemotes
+	}
+	files, name, release, err := b.stage.build.Remotes.Fetch(ctx, remote)
+	if err != nil {
+		return err
+	}
+	b.releases = append(b.releases, release)
+	r := b.request
+	r.Source, r.Unpack, r.Parents = files, remote.Unpack, false
+	switch {
+	case remote.Git:
+		r.Patterns = []string{"."}
+	case name == "" && op.DestDir && !remote.Unpack:
+		return &placement.NamelessError{URL: remote.URL}
+	default:
+		r.Patterns = []string{literal(tree.Clean(name))}
+	}
+	b.requests = append(b.requests, r)
+	return nil
+}
+
+func (b *baggage) release() {
+	for _, release := range b.releases {
+		// What stays behind lies in the spool, which the caller removes.
+		_ = release()
+	}
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# fuzz.sh [DURATION] looks for input that breaks what reads input from outside, for that long (10m by default) on each target, one after the other. What it
+# finds is kept by Go in testdata/fuzz beside the test, and is a case of the ordinary tests from then on.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+for target in \
+	shared/plan:FuzzCompile \
+	shared/dockerfile:FuzzParse \
+	shared/dockerfile:FuzzExpand \
+	shared/dockerfile:FuzzFilter \
+	shared/layer:FuzzRead; do
+	echo "fuzz: ${target#*:} in ${target%:*}"
+	go test "./${target%:*}" -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${1:-10m}" ${FUZZ_WORKERS:+-parallel "$FUZZ_WORKERS"}
+done

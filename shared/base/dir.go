@@ -51,23 +51,7 @@ func Open(ctx context.Context, path string, c *registry.Client, pulls int) (*Dir
 // Resolve asks what a reference is for a platform; see [registry.Client.Resolve].
 // Its errors say what was pulled.
 func (d *Dir) Resolve(ctx context.Context, ref string, p v1.Platform) (*plan.Image, error) {
-	img, err := d.client.Resolve(ctx, ref, p)
-	if err != nil {
-		return nil, err
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		return nil, err
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	actual, err := img.Platform()
-	if err != nil {
-		return nil, err
-	}
-	return &plan.Image{Ref: ref, Digest: digest, Platform: actual, Config: config}, nil
+	return Remote{d.client}.Resolve(ctx, ref, p)
 }
 
 // Image opens an image that was resolved. Its layers are

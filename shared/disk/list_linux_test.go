@@ -67,3 +67,43 @@ func TestList(t *testing.T) {
 		}
 	}
 }
+
+// What is skipped is not looked into, and gives no name to a hard link.
+func TestDir_Prune(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/in", "b/f", "c"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"d", "e"} {
+		if err := os.Link(filepath.Join(dir, "a/in"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := disk.Open(dir, disk.Options{Skip: func(p tree.Path, _ tree.Type) bool { return p == "b/f" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var asked, got []string
+	for e, err := range d.Prune("", func(p tree.Path, _ tree.Type) bool {
+		asked = append(asked, string(p))
+		return p == "a"
+	}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(e.Path)+"="+string(e.Hard))
+	}
+	if want := []string{"=", "b=", "c=", "d=", "e=d"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if slices.Contains(asked, "a/in") {
+		t.Errorf("asked about %q: a skipped directory was read", asked)
+	}
+}

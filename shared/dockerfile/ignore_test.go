@@ -404,3 +404,80 @@ func BenchmarkFilter(b *testing.B) {
 		}
 	})
 }
+
+func TestNewIgnore(t *testing.T) {
+	fsys := files("#", "a/b", "a/c", "k/x", "!odd")
+	for _, c := range []struct {
+		patterns []string
+		want     string
+	}{
+		{nil, "/ !odd # a/ a/b a/c k/ k/x"},
+		{[]string{"#"}, "/ !odd a/ a/b a/c k/ k/x"},
+		{[]string{"/a/", " ./k ", ""}, "/ !odd #"},
+		{[]string{"**", "! /a/b"}, "/ a/ a/b"},
+	} {
+		ig, err := NewIgnore(c.patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(walk(t, Filter(fsys, ig), ""), " "); got != c.want {
+			t.Errorf("%q: %q, want %q", c.patterns, got, c.want)
+		}
+	}
+	for _, bad := range []string{"[", "!", "a\xff"} {
+		if _, err := NewIgnore([]string{bad}); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestOnly(t *testing.T) {
+	fsys := files("a/b", "a/c/d", "a/c/b", "x/b", "!a", " s /f ")
+	for pattern, want := range map[tree.Path]string{
+		"a/c":    "/ a/ a/c/ a/c/b a/c/d",
+		"**/b":   "/ a/ a/b a/c/ a/c/b x/ x/b",
+		"*/b":    "/ a/ a/b x/ x/b",
+		"!a":     "/ !a",
+		" s /f ": "/  s /  s /f ",
+	} {
+		only, err := Only(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(walk(t, Filter(fsys, only), ""), " "); got != want {
+			t.Errorf("%q: %q, want %q", pattern, got, want)
+		}
+	}
+	if _, err := Only("["); err == nil {
+		t.Error("a bad pattern: no error")
+	}
+}
+
+// walks counts what a file system is asked to show.
+type walks struct {
+	*tree.Tree
+	seen int
+}
+
+func (w *walks) Prune(from tree.Path, skip func(tree.Path, tree.Type) bool) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		for e, err := range w.Tree.Prune(from, skip) {
+			w.seen++
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestFilter_doesNotReadWhatItHides(t *testing.T) {
+	fsys := &walks{Tree: files("out/a", "out/b", "in/a", "part/a", "part/b")}
+	outer := mustIgnore(t, "part\n!part/b\n")
+	got := walk(t, Filter(Filter(fsys, mustIgnore(t, "out\n")), outer), "")
+	if want := "/ in/ in/a part/ part/b"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if want := 5; fsys.seen != want {
+		t.Errorf("%d entries read, want %d", fsys.seen, want)
+	}
+}

@@ -20,7 +20,7 @@ type Owner struct{ UID, GID int }
 // maxAccounts bounds how much of a passwd or group file is read, in bytes.
 const maxAccounts = 8 << 20
 
-// ParseOwner turns "user", "user:group", ":group" or ids into numbers. Names are
+// ParseOwner turns "user", "user:group", "user:", ":group" or ids into numbers. Names are
 // looked up in the passwd and group files of root, the file system the owner is
 // for; a nil root has none, so that names are errors, as with --link. A user without a group gets the group passwd gives it; an id without a
 // group gets the same number as group, as the Dockerfile reference has it.
@@ -36,7 +36,7 @@ func ParseOwner(root tree.FS, spec string) (Owner, error) {
 		}
 		o = Owner{UID: u.Uid, GID: u.Gid}
 	}
-	if !hasGroup {
+	if !hasGroup || group == "" {
 		return o, nil
 	}
 	if id, ok := number(group); ok {

@@ -64,7 +64,7 @@ func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *p
 	if r.Link {
 		root = bare()
 	}
-	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}}, yield: yield}
+	p.sink = sink{view: view{below: root, placed: map[tree.Path]tree.Node{}, fresh: map[tree.Path]bool{}}, yield: yield}
 	p.made = tree.Node{Type: tree.Dir, Mode: 0o755, MTime: r.Time}
 	if r.Owner != nil {
 		p.made.UID, p.made.GID = r.Owner.UID, r.Owner.GID

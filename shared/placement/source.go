@@ -66,7 +66,11 @@ func (s selection) matches(patterns []string) ([]match, error) {
 	var found []match
 	var empty string
 	for _, pattern := range patterns {
-		got, err := s.expand(pattern, s.out)
+		out := s.out
+		if !hasMeta(pattern) {
+			out = nil // what is named outright is wanted
+		}
+		got, err := s.expand(pattern, out)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,9 @@ import (
 type view struct {
 	below  tree.FS
 	placed map[tree.Path]tree.Node
+	// fresh are placed directories that below does not have: nothing is in them
+	// but what is placed.
+	fresh map[tree.Path]bool
 	// cleared are directories of below that something else has replaced.
 	cleared []tree.Path
 }
@@ -26,6 +29,18 @@ func (v *view) clear(dir tree.Path) {
 			delete(v.placed, p)
 		}
 	}
+}
+
+// put notes what is placed at p.
+func (v *view) put(p tree.Path, n tree.Node) {
+	if _, again := v.placed[p]; !again && n.IsDir() && p != tree.Root {
+		if v.fresh[p.Parent()] {
+			v.fresh[p] = true
+		} else if e, err := tree.Stat(v.below, p); notExist(err) || err == nil && !e.Node.IsDir() {
+			v.fresh[p] = true
+		}
+	}
+	v.placed[p] = n
 }
 
 func (v *view) isCleared(p tree.Path) bool {
@@ -43,7 +58,7 @@ func (v *view) Walk(from tree.Path) iter.Seq2[tree.Entry, error] {
 			yield(tree.Entry{Path: from, Node: n}, nil)
 			return
 		}
-		if v.isCleared(from) {
+		if v.fresh[from.Parent()] || v.isCleared(from) {
 			yield(tree.Entry{}, &fs.PathError{Op: "lstat", Path: from.Abs(), Err: fs.ErrNotExist})
 			return
 		}
@@ -68,7 +83,7 @@ func (s *sink) put(c layer.Change) (bool, error) {
 	if ok, err := s.onTheWay(c.Path); !ok || err != nil {
 		return ok, err
 	}
-	s.view.placed[c.Path] = c.Node
+	s.view.put(c.Path, c.Node)
 	return s.yield(c, nil), nil
 }
 

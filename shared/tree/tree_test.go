@@ -195,3 +195,92 @@ func TestFingerprint(t *testing.T) {
 		t.Error("fingerprints do not tell contents apart")
 	}
 }
+
+// unpruned is a file system that can only walk.
+type unpruned struct{ tree.FS }
+
+func TestPrune(t *testing.T) {
+	var tr tree.Tree
+	for _, p := range []tree.Path{"a/f", "b/g", "b/sub/h", "b.txt", "c/i"} {
+		tr.Put(p, tree.Node{Type: tree.File})
+	}
+	for _, p := range []tree.Path{"c/l", "d"} {
+		if err := tr.Link(p, "b/g"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fsys := range []tree.FS{&tr, unpruned{&tr}} {
+		for _, c := range []struct {
+			from tree.Path
+			skip string
+			want string
+		}{
+			{"", "b", " a a/f b.txt c c/i c/l d=c/l"},
+			{"b", "b", "b b/g b/sub b/sub/h"},
+			{"", "a c", " b b.txt b/g b/sub b/sub/h d=b/g"},
+			{"b", "b/sub", "b b/g"},
+		} {
+			var got []string
+			for e, err := range tree.Prune(fsys, c.from, func(p tree.Path, _ tree.Type) bool {
+				return slices.Contains(strings.Fields(c.skip), string(p))
+			}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := string(e.Path)
+				if e.Hard != "" {
+					s += "=" + string(e.Hard)
+				}
+				got = append(got, s)
+			}
+			slices.Sort(got)
+			if s := strings.Join(got, " "); s != c.want {
+				t.Errorf("%T from %q without %s: %q, want %q", fsys, c.from, c.skip, s, c.want)
+			}
+		}
+	}
+}
+
+func TestSub(t *testing.T) {
+	var tr tree.Tree
+	for _, p := range []tree.Path{"a/b/f", "a/b/d/g", "a/bb"} {
+		tr.Put(p, tree.Node{Type: tree.File})
+	}
+	if err := tr.Link("a/b/z", "a/b/f"); err != nil {
+		t.Fatal(err)
+	}
+	tr.Keep("a/b/f", "content")
+	sub := tree.Sub(&tr, "a/b")
+	var walked, listed []string
+	for e, err := range tree.Prune(sub, "", func(p tree.Path, _ tree.Type) bool { return p == "d" }) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		walked = append(walked, string(e.Path)+"="+string(e.Hard))
+	}
+	if want := []string{"=", "f=", "z=f"}; !slices.Equal(walked, want) {
+		t.Errorf("walk: %q, want %q", walked, want)
+	}
+	for e, err := range tree.List(sub, "d") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, string(e.Path))
+	}
+	if want := []string{"d/g"}; !slices.Equal(listed, want) {
+		t.Errorf("list: %q, want %q", listed, want)
+	}
+	r, err := sub.Open("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(r); err != nil || string(b) != "content" {
+		t.Errorf("open: %q, %v", b, err)
+	}
+	if _, err := tree.Stat(sub, "bb"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("beside the directory: %v", err)
+	}
+	if tree.Sub(&tr, tree.Root) != tree.FS(&tr) {
+		t.Error("below the root is the same")
+	}
+}

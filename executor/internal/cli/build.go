@@ -11,6 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
@@ -65,7 +67,7 @@ func (b *builder) run(ctx context.Context) (err error) {
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	p, err := b.compile(ctx, file)
+	p, err := b.compile(ctx, file, ocilayout.Bases{Next: b.bases})
 	if err != nil {
 		return err
 	}
@@ -80,20 +82,10 @@ func (b *builder) run(ctx context.Context) (err error) {
 
 // read finds and parses the Dockerfile.
 func (b *builder) read() (*dockerfile.File, error) {
-	var err error
-	if b.context, err = buildcontext.Locate(b.flags.context); err != nil {
+	if err := b.find(false); err != nil {
 		return nil, err
 	}
-	if b.contexts, err = namedContexts(b.flags.contexts); err != nil {
-		return nil, err
-	}
-	text, err := b.context.Dockerfile(b.flags.dockerfile)
-	if err != nil {
-		return nil, err
-	}
-	b.dockerfile = text
-	b.env.Page.Source = text.Text
-	return dockerfile.Parse(text.Name, text.Text)
+	return b.parse()
 }
 
 // mayRun reports whether a RUN stands in the file. A build of one without can
@@ -166,16 +158,14 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 }
 
 // compile makes the plan.
-func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Plan, error) {
-	p, err := plan.Compile(ctx, file, plan.Options{
-		Bases:          ocilayout.Bases{Next: b.bases},
-		BuildArgs:      b.flags.args(b.env.LookupEnv),
-		Target:         b.flags.target,
-		TargetPlatform: b.flags.targetPlatform(),
-		BuildPlatform:  v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
-		Labels:         b.flags.labelMap(),
-		Contexts:       planned(b.contexts),
-	})
+func (b *builder) compile(ctx context.Context, file *dockerfile.File, bases plan.Bases) (*plan.Plan, error) {
+	o := b.options()
+	o.Bases = bases
+	var err error
+	if o.Ignore, err = b.context.Ignore(b.dockerfile); err != nil {
+		return nil, err
+	}
+	p, err := plan.Compile(ctx, file, o)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +173,18 @@ func (b *builder) compile(ctx context.Context, file *dockerfile.File) (*plan.Pla
 		b.env.Log.Warn(w.String())
 	}
 	return p, nil
+}
+
+// options are what the plan depends on beside the Dockerfile, as the flags say it.
+func (b *builder) options() plan.Options {
+	return plan.Options{
+		BuildArgs:      b.flags.args(b.env.LookupEnv),
+		Target:         b.flags.target,
+		TargetPlatform: b.flags.targetPlatform(),
+		BuildPlatform:  v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Labels:         b.flags.labelMap(),
+		Contexts:       planned(b.contexts),
+	}
 }
 
 // build runs the plan.
@@ -199,7 +201,8 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	contexts, err := openContexts(b.contexts)
+	fetcher := &fetch.Fetcher{Dir: b.work.Path, Credentials: git.FromEnvironment(b.env.Getenv)}
+	contexts, err := b.openContexts(ctx, fetcher)
 	if err != nil {
 		return err
 	}
@@ -215,7 +218,8 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	}
 	img, err := engine.Build(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Host: b.host,
-		Bases: ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Remotes: fetcher,
+		Bases:   ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
@@ -42,6 +43,9 @@ type flags struct {
 	force           bool
 	isolation       string
 	kanikoDir       string
+
+	check  bool
+	format string
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
@@ -76,6 +80,11 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.SetNormalizeFunc(normalize)
 }
 
+// bindFormat is for commands that report.
+func (f *flags) bindFormat(fs *pflag.FlagSet, allowed ...report.Format) {
+	fs.StringVar(&f.format, "format", string(report.Text), "`format` of the report: "+formats(allowed))
+}
+
 // normalize accepts the spellings of later kaniko versions.
 func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	switch name {
@@ -91,14 +100,19 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
-// check finds what is wrong with the flags taken together.
-func (f *flags) check() error {
+// checkBuild finds what is wrong with the flags of a build taken together.
+func (f *flags) checkBuild() error {
 	switch {
 	case len(f.destinations) == 0 && f.tarPath != "":
 		return errors.New("--tarPath needs --destination, the name that the image is saved under")
 	case len(f.destinations) == 0 && !f.noPush && f.ociLayout == "":
 		return errors.New("no --destination to push to; give --no-push to build only")
 	}
+	return f.checkValues()
+}
+
+// checkValues finds what is wrong with the values of single flags.
+func (f *flags) checkValues() error {
 	switch f.snapshotMode {
 	case "full", "redo", "time":
 	default:

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/command"
 )
 
@@ -29,7 +30,13 @@ of one's own: RUN runs in the container's own root file system or, where user
 namespaces are allowed, in one of its own.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
+			switch {
+			case f.check:
+				return runCheck(cmd, env, f)
+			case cmd.Flags().Changed("format"):
+				return command.UsageError(cmd, "%v", errFormat)
+			}
+			if err := f.checkBuild(); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
 			b := &builder{flags: f, env: env, grant: grant}
@@ -37,5 +44,8 @@ namespaces are allowed, in one of its own.`,
 		},
 	}
 	f.bind(cmd.Flags())
+	cmd.Flags().BoolVar(&f.check, "check", false, "lint the Dockerfile only, as executor check does")
+	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
+	cmd.AddCommand(checkCommand(env), planCommand(env))
 	return cmd
 }

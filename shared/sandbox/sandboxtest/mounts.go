@@ -319,8 +319,8 @@ func testMounts(t *testing.T, d sandbox.Driver, lacks []Lack) {
 // without what a driver itself puts there for a command.
 func (r *root) look() []string {
 	r.t.Helper()
-	out := r.sh("cd /; find . -xdev ! -path './proc*' ! -path './dev*' ! -path './sys*' ! -path './kaniko*' ! -path ./bin/'*' ! -path . " +
-		"! -path ./etc/hosts ! -path ./etc/hostname ! -path ./etc/resolv.conf " +
+	out := r.sh("cd /; find . -xdev \\( -path ./proc -o -path ./dev -o -path ./sys -o -path ./kaniko -o -path './bin/*' \\) -prune -o " +
+		"! -path . ! -path ./etc/hosts ! -path ./etc/hostname ! -path ./etc/resolv.conf " +
 		"-exec stat -c '%n %F %a %u:%g %s %Y %N' {} + | sort; cat /d/f /d/sub/g /file")
 	return strings.Split(out, "\n")
 }

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/report"
+	"github.com/kaniko-suite/kaniko/shared/base"
+	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+)
+
+func planCommand(env *command.Env) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what a build would do and need, without building",
+		Long: `plan prints the stages and steps of a build, and what each will need: images,
+the network, mounts and secrets, a sandbox and its privileges. It asks registries
+what the bases are, and tries what this machine allows, as a build does; it runs
+nothing and leaves nothing behind. It takes the flags of a build.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.checkValues(); err != nil {
+				return command.UsageError(cmd, "%v", err)
+			}
+			format, err := report.ParseFormat(f.format, report.Text, report.JSON)
+			if err != nil {
+				return command.UsageError(cmd, "%v", err)
+			}
+			b := &builder{flags: f, env: env}
+			return b.plan(cmd.Context(), format)
+		},
+	}
+	f.bind(cmd.Flags())
+	f.bindFormat(cmd.Flags(), report.Text, report.JSON)
+	return cmd
+}
+
+// plan prints the plan of a build.
+func (b *builder) plan(ctx context.Context, format report.Format) error {
+	file, err := b.read()
+	if err != nil {
+		return err
+	}
+	known, err := host.Open(host.Options{Secrets: b.flags.secrets, Agents: b.flags.agents, LookupEnv: b.env.LookupEnv})
+	if err != nil {
+		return err
+	}
+	if err := trustRoots(); err != nil {
+		return err
+	}
+	client := registry.New(registry.Config{
+		Options: b.flags.registry, Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+	})
+	p, err := b.compile(ctx, file, ocilayout.Bases{Next: base.Remote{Client: client}})
+	if err != nil {
+		return err
+	}
+	box, err := b.sandbox(ctx, p)
+	if err != nil {
+		return err
+	}
+	return report.Build{
+		File: file, Path: fromHere(b.dockerfile.Path), Plan: p, Destinations: b.pushes(), Sandbox: box,
+		Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
+		Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
+	}.Write(b.env.Stdout, format)
+}
+
+// pushes are the references that a build would push to.
+func (b *builder) pushes() []string {
+	if b.flags.noPush || b.flags.tarPath != "" {
+		return nil
+	}
+	return b.flags.destinations
+}
+
+// sandbox finds out where commands would run.
+func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, error) {
+	if !runs(p) {
+		return report.Sandbox{}, nil
+	}
+	box := report.Sandbox{Needed: true}
+	dirs := isolated.StateDirs(b.kanikoDir())
+	defer forget(dirs)()
+	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), dirs)
+	if cause := ctx.Err(); cause != nil {
+		return box, cause
+	}
+	switch {
+	case err != nil:
+		box.Reason = err.Error()
+		box.Obstacles = []string{"there are no namespaces, and --isolation does not allow to do without"}
+	case choice.Grant != nil:
+		box.Driver, box.How = string(isolated.Namespaces), choice.Grant.String()
+		if !choice.Grant.Method.User {
+			box.Capabilities = report.Mounting(p)
+		}
+	default:
+		box.Driver, box.Capabilities = string(isolated.InPlace), report.InPlace(p)
+		if choice.Reason != nil {
+			box.Reason = choice.Reason.Error()
+		}
+		box.Obstacles = inPlaceObstacles(p)
+	}
+	return box, nil
+}
+
+// inPlaceObstacles are what is known to keep commands from running in place.
+// Whether the root may be lost is not looked at.
+func inPlaceObstacles(p *plan.Plan) []string {
+	var found []string
+	if os.Geteuid() != 0 {
+		found = append(found, "in place, only root can run commands as images have them")
+	}
+	if report.Offline(p) {
+		found = append(found, "in place, a command cannot be kept from the network: --network=none needs namespaces")
+	}
+	return found
+}
+
+// forget notes which of the directories that a try may make are not there yet;
+// what it returns removes them again if they are empty.
+func forget(dirs []isolated.StateDir) func() {
+	var missing []string
+	for _, d := range dirs {
+		if _, err := os.Lstat(d.Path); d.Make && os.IsNotExist(err) {
+			missing = append(missing, d.Path)
+		}
+	}
+	return func() {
+		for _, path := range missing {
+			os.Remove(path) //nolint:errcheck // somebody else may use it by now
+		}
+	}
+}

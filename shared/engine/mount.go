@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -23,12 +25,18 @@ type outfit struct {
 // outfit gets ready what a command mounts. It must be closed, also after an error.
 func (s *stage) outfit(ctx context.Context, op plan.Run) (*outfit, error) {
 	o := &outfit{stage: s}
-	for _, m := range op.Mounts {
+	for _, m := range outsideIn(op.Mounts) {
 		if err := o.add(ctx, m); err != nil {
 			return o, fmt.Errorf("mount %s at %s: %w", m.Type, m.Target, err)
 		}
 	}
 	return o, nil
+}
+
+// outsideIn is the order in which no mount covers another, however they are written.
+func outsideIn(mounts []plan.Mount) []plan.Mount {
+	depth := func(m plan.Mount) int { return strings.Count(string(tree.Clean(m.Target)), "/") }
+	return slices.SortedStableFunc(slices.Values(mounts), func(a, b plan.Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
 
 // close gives back what was lent, last of all first.
@@ -95,17 +103,17 @@ func (o *outfit) cache(ctx context.Context, m plan.Mount) (*sandbox.Directory, e
 	return &sandbox.Directory{Path: dir}, nil
 }
 
-// secret shows a secret as a file, as a variable, or as both; one that was not
-// given, and is not required, is not there.
+// secret shows a secret as a file, as a variable, or as both. One that was not
+// given, and is not required, is no file, and an empty variable.
 func (o *outfit) secret(m plan.Mount, out sandbox.Mount) error {
 	value, ok, err := o.stage.build.Host.Secret(m.ID)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
 	if m.Env != "" {
 		o.env = append(o.env, m.Env+"="+string(value))
 	}
-	if m.Target == "" {
+	if !ok || m.Target == "" {
 		return nil
 	}
 	out.File = &sandbox.Secret{Data: value, Mode: m.Mode, UID: m.UID, GID: m.GID}

@@ -106,8 +106,8 @@ func Read(name string) (*Case, error) {
 	}
 	c.File = name
 	c.Name = strings.TrimSuffix(filepath.Base(name), ".txtar")
-	if !regexp.MustCompile(`^([0-9]{3}[a-z]?|lang)-[a-z0-9-]+$`).MatchString(c.Name) {
-		return nil, fmt.Errorf("%s: a case is called NNN-what or NNNa-what after its trap, or lang-what", name)
+	if !regexp.MustCompile(`^([0-9]{3}[a-z]?|lang|kaniko)-[a-z0-9-]+$`).MatchString(c.Name) {
+		return nil, fmt.Errorf("%s: a case is called NNN-what or NNNa-what after its trap, lang-what or kaniko-what", name)
 	}
 	return c, nil
 }

@@ -102,7 +102,11 @@ func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
 		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
 	}
 	if op.Chown != "" {
-		owner, err := placement.ParseOwner(s.files(), op.Chown)
+		names := s.files()
+		if op.Link {
+			names = nil
+		}
+		owner, err := placement.ParseOwner(names, op.Chown)
 		if err != nil {
 			return err
 		}
@@ -131,7 +135,7 @@ func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) erro
 }
 
 // open is the file system that a step takes files from by these patterns.
-func (s *stage) open(ctx context.Context, from *plan.Source, patterns []string) (tree.FS, func(), error) {
+func (s *stage) open(ctx context.Context, from *plan.Source, what placement.Request) (tree.FS, func(), error) {
 	switch {
 	case from == nil:
 		return s.build.Context, func() {}, nil
@@ -142,13 +146,13 @@ func (s *stage) open(ctx context.Context, from *plan.Source, patterns []string) 
 		if err := s.await(ctx, up); err != nil {
 			return nil, nil, err
 		}
-		return up.source(ctx, patterns)
+		return up.source(ctx, what)
 	}
 	files, err := s.build.images.files(ctx, from.Image)
 	if err != nil {
 		return nil, nil, err
 	}
-	return files.source(ctx, patterns, s.build.Spool)
+	return files.source(ctx, what, s.build.Spool)
 }
 
 // capture makes a layer of the changes of one step.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -54,7 +56,8 @@ func TestMain(m *testing.M) {
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
 //
-// What is sent to $COLLECTOR as traces is found in the directory spans.
+// What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
+// serves the directory served.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
 	commandtest.Run(t, testscript.Params{
@@ -63,6 +66,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REGISTRY", server.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
 			e.Setenv("COLLECTOR", collector(e))
+			web := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir + "/served")))
+			e.Defer(web.Close)
+			e.Setenv("WEB", web.URL)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/plan"
-	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // baggage is the sources of one COPY or ADD, each a request of its own.
@@ -31,7 +30,7 @@ func (b *baggage) collect(ctx context.Context, op plan.Copy) error {
 		b.requests = append(b.requests, r)
 	}
 	for _, remote := range op.Remotes {
-		if err := b.fetch(ctx, op, remote); err != nil {
+		if err := b.fetch(ctx, remote); err != nil {
 			return err
 		}
 	}
@@ -49,25 +48,18 @@ func (b *baggage) collect(ctx context.Context, op plan.Copy) error {
 var errNoRemotes = errors.New("nothing can be fetched here")
 
 // fetch gets one remote source. A repository is copied as a directory is.
-func (b *baggage) fetch(ctx context.Context, op plan.Copy, remote plan.Remote) error {
+func (b *baggage) fetch(ctx context.Context, remote plan.Remote) error {
 	if b.stage.build.Remotes == nil {
 		return errNoRemotes
 	}
-	files, name, release, err := b.stage.build.Remotes.Fetch(ctx, remote)
+	files, from, release, err := b.stage.build.Remotes.Fetch(ctx, remote)
 	if err != nil {
 		return err
 	}
 	b.releases = append(b.releases, release)
 	r := b.request
-	r.Source, r.Unpack, r.Parents = files, remote.Unpack, false
-	switch {
-	case remote.Git:
-		r.Patterns = []string{"."}
-	case name == "" && op.DestDir && !remote.Unpack:
-		return &placement.NamelessError{URL: remote.URL}
-	default:
-		r.Patterns = []string{literal(tree.Clean(name))}
-	}
+	r.Source, r.Unpack = files, remote.Unpack
+	r.Patterns = []string{literal(from)}
 	b.requests = append(b.requests, r)
 	return nil
 }

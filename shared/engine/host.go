@@ -40,10 +40,9 @@ type Cache struct {
 
 // Remotes fetches what ADD names by URL or as a repository.
 type Remotes interface {
-	// Fetch makes it readable: a file system with nothing but the file in its root,
-	// or the files of the repository. name is the file's, empty if the URL has none.
-	// release frees it.
-	Fetch(ctx context.Context, r plan.Remote) (files tree.FS, name string, release func() error, err error)
+	// Fetch makes it readable: at from in a file system lies the file, or the
+	// directory with the files of the repository. release frees it.
+	Fetch(ctx context.Context, r plan.Remote) (files tree.FS, from tree.Path, release func() error, err error)
 }
 
 // errNoHost says that a caller did not think of mounts.

@@ -50,6 +50,17 @@ func (p *placer) archive(m match, dest tree.Path) (done bool, err error) {
 	}
 }
 
+// IsArchive reports whether the file at p is what ADD unpacks.
+func IsArchive(files tree.FS, p tree.Path) (bool, error) {
+	f, err := files.Open(p)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	tr, _ := openArchive(f)
+	return tr != nil, nil
+}
+
 // unpacking is one archive on its way into the image.
 type unpacking struct {
 	*placer

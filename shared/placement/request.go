@@ -117,21 +117,6 @@ func (e *ArchiveError) Unwrap() error { return e.Err }
 // Hint says how to have the file as it is.
 func (e *ArchiveError) Hint() string { return "ADD --unpack=false and COPY place an archive as it is" }
 
-// NamelessError says that a URL has no file name to go by in a directory.
-type NamelessError struct{ URL string }
-
-func (e *NamelessError) Error() string {
-	return fmt.Sprintf("fetch %s: the URL has no file name, and the destination is a directory", e.URL)
-}
-
-// ExitCode is that of a fault in the Dockerfile.
-func (e *NamelessError) ExitCode() int { return exitDockerfile }
-
-// Hint says what helps.
-func (e *NamelessError) Hint() string {
-	return "end the destination with the name that the file is to have"
-}
-
 // ConflictError says that a directory and something else want the same path.
 type ConflictError struct {
 	Path tree.Path

@@ -3,6 +3,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"path"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -86,9 +88,13 @@ func (c *copyBuilder) sources() error {
 			c.op.Sources = append(c.op.Sources, s)
 			continue
 		}
-		r := Remote{URL: s, Git: what == dockerfile.Repository, Checksum: c.checksum}
-		r.Unpack = !r.Git && c.in.Unpack != nil && *c.in.Unpack
-		r.KeepGitDir = c.in.KeepGitDir != nil && *c.in.KeepGitDir
+		r := Remote{URL: s, Checksum: c.checksum}
+		if r.Git = what == dockerfile.Repository; r.Git {
+			r.KeepGitDir = c.in.KeepGitDir
+		} else {
+			r.Name = fileName(s)
+			r.Unpack = c.in.Unpack != nil && *c.in.Unpack
+		}
 		c.op.Remotes = append(c.op.Remotes, r)
 	}
 	return c.checkChecksum()
@@ -138,7 +144,29 @@ func (c *copyBuilder) dest() error {
 	if len(c.op.Sources)+len(c.op.Remotes)+len(c.op.Inline) > 1 && !c.op.DestDir {
 		return &dockerfile.Error{At: c.in.At, Err: fmt.Errorf("%s: %w", c.in.Name, errManyToOne), Advice: "write " + dest + "/"}
 	}
+	for _, r := range c.op.Remotes {
+		if !r.Git && r.Name == "" && !r.Unpack && c.op.DestDir {
+			return &dockerfile.Error{
+				At:     c.in.At,
+				Err:    fmt.Errorf("ADD %s: the URL has no file name, and the destination is a directory", r.URL),
+				Advice: "end the destination with the name that the file is to have",
+			}
+		}
+	}
 	return nil
+}
+
+// fileName is the last part of a URL's path, empty if it has none.
+func fileName(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	name := path.Base(u.Path)
+	if name == "." || name == "/" || name == ".." || strings.ContainsRune(name, 0) {
+		return ""
+	}
+	return name
 }
 
 // isDir reports whether a destination can only be a directory, by how it is

@@ -151,3 +151,47 @@ func TestLint_cases(t *testing.T) {
 		}
 	}
 }
+
+// Where warnings are errors, notes still are none.
+func TestCompile_strict(t *testing.T) {
+	for text, want := range map[string]string{
+		"# check=error=true\nFROM scratch\n":                                  "",
+		"# check=error=true\nFROM scratch\nONBUILD RUN --device=x y\n":        "",
+		"# check=error=true\nFROM scratch\nENV a b\n":                         "Dockerfile:3: LegacyKeyValueFormat: ",
+		"# check=error=true\nFROM scratch\nENV a b\nFROM scratch\n":           "",
+		"# check=skip=LegacyKeyValueFormat;error=true\nFROM scratch\nENV a b": "",
+	} {
+		f, err := dockerfile.Parse("Dockerfile", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Compile(t.Context(), f, Options{BuildArgs: map[string]string{"NOBODY": "1"}, BuildPlatform: amd64()})
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// What was found before an error is told with it.
+func TestLint_error(t *testing.T) {
+	f, err := dockerfile.Parse("Dockerfile", []byte("FROM scratch\nENV a b\nUSER ${x:?no}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := Lint(t.Context(), f, Options{})
+	if err == nil || len(found) != 1 || found[0].Rule != "LegacyKeyValueFormat" {
+		t.Errorf("found %v, error %v", found, err)
+	}
+}
+
+func TestMeant(t *testing.T) {
+	names := []string{"PATH", "VERSION", "name"}
+	for wrong, want := range map[string]string{
+		"VERSIO": ": is $VERSION meant?", "VERISON": ": is $VERSION meant?", "NAME": ": is $name meant?",
+		"PAHT": ": is $PATH meant?", "OTHER": "", "x": "", "": "",
+	} {
+		if got := meant(wrong, names); got != want {
+			t.Errorf("%q: %q, want %q", wrong, got, want)
+		}
+	}
+}

@@ -139,10 +139,12 @@ type Remote struct {
 	// URL is of a file or, if Git is set, names a repository and what of it.
 	URL string
 	Git bool
+	// Name is the file's, by the URL; empty if it has none, as a repository.
+	Name string
 	// Checksum is what a file's content, "sha256:…", or a repository's commit must be.
 	Checksum   string
-	Unpack     bool // a file that is an archive is unpacked
-	KeepGitDir bool
+	Unpack     bool  // a file that is an archive is unpacked
+	KeepGitDir *bool // of a repository's .git; nil is what URL says
 }
 
 // Mount is something that a command finds in its root and that is in no layer.

@@ -132,7 +132,7 @@ func (r Remote) text() string {
 	if r.Unpack {
 		s += " unpack"
 	}
-	if r.KeepGitDir {
+	if r.KeepGitDir != nil && *r.KeepGitDir {
 		s += " with .git"
 	}
 	return s

@@ -11,6 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
@@ -199,7 +201,8 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	contexts, err := openContexts(b.contexts)
+	fetcher := &fetch.Fetcher{Dir: b.work.Path, Credentials: git.FromEnvironment(b.env.Getenv)}
+	contexts, err := b.openContexts(ctx, fetcher)
 	if err != nil {
 		return err
 	}
@@ -215,7 +218,8 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	}
 	img, err := engine.Build(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Host: b.host,
-		Bases: ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Remotes: fetcher,
+		Bases:   ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
@@ -16,11 +19,15 @@ import (
 // imageScheme begins the value of a --build-context that is an image.
 const imageScheme = "docker-image://"
 
-// named is a --build-context: an image, or files.
+// named is a --build-context: an image, or files of this machine or another.
 type named struct {
 	plan.Context
 	location buildcontext.Location
+	remote   string // the address of a repository or an archive
 }
+
+// local reports whether n is files of this machine.
+func (n named) local() bool { return n.Image == "" && n.remote == "" }
 
 // namedContexts reads the values of --build-context, NAME=VALUE.
 func namedContexts(values []string) (map[string]named, error) {
@@ -58,6 +65,10 @@ func namedContext(value string) (n named, err error) {
 		n.Image = ocilayout.Scheme + dir
 		return n, ocilayout.Check(n.Image)
 	}
+	if dockerfile.Remote(value) != "" {
+		n.remote = value
+		return n, nil
+	}
 	n.location, err = buildcontext.Locate(value)
 	return n, err
 }
@@ -72,11 +83,19 @@ func planned(all map[string]named) map[string]plan.Context {
 }
 
 // openContexts opens those that are files, less what their ignore files leave out.
-func openContexts(all map[string]named) (map[string]tree.FS, error) {
+// Those of other machines are fetched.
+func (b *builder) openContexts(ctx context.Context, fetcher *fetch.Fetcher) (map[string]tree.FS, error) {
 	out := map[string]tree.FS{}
-	for name, n := range all {
+	for name, n := range b.contexts {
 		if n.Image != "" {
 			continue
+		}
+		if n.remote != "" {
+			dir, err := fetcher.Directory(ctx, n.remote)
+			if err != nil {
+				return nil, fmt.Errorf("fetch build context %s: %w", name, err)
+			}
+			n.location = buildcontext.Location{Dir: dir}
 		}
 		files, err := n.location.Open(buildcontext.Dockerfile{})
 		if err != nil {

@@ -64,7 +64,7 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 func (b *builder) keep() []string {
 	paths := append([]string{b.context.Dir}, b.host.Keep()...)
 	for _, n := range b.contexts {
-		if n.Image == "" {
+		if n.local() {
 			paths = append(paths, n.location.Dir)
 		} else if dir, ok := ocilayout.Dir(n.Image); ok {
 			paths = append(paths, dir)

@@ -98,6 +98,7 @@ func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, er
 	switch {
 	case err != nil:
 		box.Reason = err.Error()
+		box.Obstacles = []string{"there are no namespaces, and --isolation does not allow to do without"}
 	case choice.Grant != nil:
 		box.Driver, box.How = string(isolated.Namespaces), choice.Grant.String()
 		if !choice.Grant.Method.User {
@@ -108,8 +109,22 @@ func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, er
 		if choice.Reason != nil {
 			box.Reason = choice.Reason.Error()
 		}
+		box.Obstacles = inPlaceObstacles(p)
 	}
 	return box, nil
+}
+
+// inPlaceObstacles are what is known to keep commands from running in place.
+// Whether the root may be lost is not looked at.
+func inPlaceObstacles(p *plan.Plan) []string {
+	var found []string
+	if os.Geteuid() != 0 {
+		found = append(found, "in place, only root can run commands as images have them")
+	}
+	if report.Offline(p) {
+		found = append(found, "in place, a command cannot be kept from the network: --network=none needs namespaces")
+	}
+	return found
 }
 
 // forget notes which of the directories that a try may make are not there yet;

@@ -41,8 +41,12 @@ func (a *archiver) put(n node) error {
 	if n.mtime.IsZero() {
 		h.ModTime = a.at
 	}
-	if n.kind == "symlink" && !n.hasMode {
+	switch {
+	case n.hasMode:
+	case n.kind == "symlink":
 		h.Mode = 0o777
+	case n.kind == "link":
+		h.Mode = 0o644 // some unpackers give it to what it leads to
 	}
 	if a.rooted {
 		h.Name = strings.TrimPrefix(h.Name, "/")

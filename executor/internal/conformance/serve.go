@@ -5,6 +5,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -65,7 +66,7 @@ func (b *Built) serve(s *Site) error {
 		return err
 	}
 	repositories := &cgi.Handler{
-		Path: git, Args: []string{"http-backend"}, Root: "/git", Dir: b.Dir,
+		Path: git, Args: []string{"http-backend"}, Root: "/git", Dir: b.Dir, Stderr: io.Discard,
 		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Join(b.Dir, "git"), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + b.Dir,
 			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
 	}

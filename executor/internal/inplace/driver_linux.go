@@ -70,7 +70,7 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	d.trash.dir = d.path("trash")
-	if err := d.recover(); err != nil {
+	if err := errors.Join(d.recover(), disk.Remove(d.path(bindsName))); err != nil {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	return d, nil
@@ -132,6 +132,10 @@ func (d *Driver) empty() error {
 		return err
 	}
 	if err := d.protect.refresh(); err != nil {
+		return err
+	}
+	// What could not be taken away after a command may hold a cache.
+	if err := d.recover(); err != nil {
 		return err
 	}
 	if err := d.trash.take(d.protect.kept); err != nil {

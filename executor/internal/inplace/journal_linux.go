@@ -86,9 +86,6 @@ func (n *note) close() error {
 // recover puts right what a killed build left of its mounts: directories of the
 // machine go back, and secrets go.
 func (d *Driver) recover() error {
-	if err := disk.Remove(d.path(bindsName)); err != nil {
-		return err
-	}
 	names, err := os.ReadDir(d.path(journalName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

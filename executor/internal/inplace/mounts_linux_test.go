@@ -126,6 +126,49 @@ func TestJail_mountVolume(t *testing.T) {
 	}
 }
 
+// The executor's own directory is on a volume: the root is another file system.
+func TestJail_mountOwnVolume(t *testing.T) {
+	needJail(t)
+	mount(t, "/vol")
+	o := Options{Dir: "/vol/k", Keep: []string{DefaultDir}, Force: true}
+	d, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := mountRoot(t, d)
+	at := cacheDir(t, "/vol/k/cache")
+	tmpfs := sandbox.Mount{Target: "d", Tmpfs: &sandbox.Tmpfs{}}
+	out := shAs(t, box, "", "cat /d/old /etc/group; echo new >/d/new; stat -c %a "+asideRoot, at("d"), secretAt("etc/group"))
+	if out != "oldhush700\n" {
+		t.Errorf("%q", out)
+	}
+	want(t, "the cache", names(t, "/vol/k/cache"), "new", "old")
+	want(t, "changes", commit(t, box, "a"))
+	wantFile(t, "/d/f", "of the image")
+	if exists(asideRoot) {
+		t.Errorf("%s is left", asideRoot)
+	}
+	// Killed there.
+	m := &mounts{d: d}
+	if err := m.put(t.Context(), []sandbox.Mount{tmpfs, secretAt("d/x")}); err != nil {
+		t.Fatal(err)
+	}
+	if exists("/d/f") || !exists(asideRoot) {
+		t.Error("nothing is put aside")
+	}
+	again, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, "/d/f", "of the image")
+	if exists(asideRoot) || exists("/d/x") {
+		t.Errorf("%s is left", asideRoot)
+	}
+	if err := errors.Join(box.Close(), d.Close(), again.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a command does to mounts themselves, which the kernel would refuse.
 func TestJail_mountAbused(t *testing.T) {
 	needJail(t)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -120,6 +121,12 @@ func toy(what string, args []string) {
 				names = append(names, e.Name())
 			}
 			fmt.Println(d, names)
+		}
+	case "interfaces":
+		ifs, err := net.Interfaces()
+		check(err)
+		for _, i := range ifs {
+			fmt.Println(i.Name, i.Flags)
 		}
 	case "leave": // a process in a session of its own, twice removed, deaf to SIGTERM
 		c := again("leave2", args[0])

@@ -243,6 +243,72 @@ func TestRun_readOnlyBind(t *testing.T) {
 	}
 }
 
+func TestRun_lastMounts(t *testing.T) {
+	r, dir := image(t, map[string]string{"have/f": "hidden", "file": "f", "link": "-> have"})
+	stack := filepath.Join(dir, "stack")
+	odd := filepath.Join(dir, "a:b,c\\d\xff")
+	for p, data := range map[string]string{"low/f": "low", "up/g": "up"} {
+		p := filepath.Join(stack, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(data), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(odd, 0o755), os.WriteFile(filepath.Join(odd, "h"), []byte("odd"), 0o644),
+		os.Symlink("/etc", filepath.Join(odd, "out"))); err != nil {
+		t.Fatal(err)
+	}
+	r.Last = []Mount{
+		{Type: "bind", Target: "/new/dir/o", Overlay: &Overlay{Dir: stack, Lower: []string{"up", "low", odd}}},
+		{Type: "bind", Target: "/new/dir/g", Source: "g", Overlay: &Overlay{Dir: stack, Lower: []string{"up", "low"}}},
+		{Type: "file", Target: "/new/dir/s", Secret: &sandbox.Secret{Data: []byte("\xfe"), Mode: 0o440, UID: 7, GID: 8}, Flags: unix.MS_RDONLY},
+		{Type: "tmpfs", Target: "/link", Alike: true, Data: []string{"no_such_option", "size=1m"}},
+		{Type: "tmpfs", Target: "/t\xff", Alike: true},
+	}
+	out, err := inRoot(t, r, sandbox.Process{Dir: "new/dir", Args: []string{"cat", "o/f", "o/g", "o/h", "g", "s"}})
+	if want := "-rw-r--r-- low-rw-r--r-- up-rw-r--r-- odd-rw-r--r-- up-r--r----- \xfe"; err != nil || out != want {
+		t.Errorf("%q, %v; want %q", out, err, want)
+	}
+	out, err = inRoot(t, r, sandbox.Process{Args: []string{"ls", "/have", "/t\xff", "/new/dir"}})
+	if want := "/have []\n/t\xff []\n/new/dir [g o s]\n"; err != nil || out != want {
+		t.Errorf("%q, %v; want %q", out, err, want)
+	}
+	// The working directory was to be there, and nothing else.
+	left, err := os.ReadDir(filepath.Join(dir, "upper/new/dir"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("the working directory holds %v, %v", left, err)
+	}
+	if left, err := os.ReadDir(r.At); err != nil || len(left) > 0 {
+		t.Errorf("the mount point shows %v, %v", left, err)
+	}
+
+	for _, c := range []struct {
+		mount Mount
+		say   string
+	}{
+		{Mount{Type: "tmpfs", Target: "/file"}, "make /file: there is a file"},
+		{Mount{Type: "file", Target: "/have", Secret: &sandbox.Secret{}}, "make /have: there is a directory"},
+		{Mount{Type: "tmpfs", Target: "/file/x"}, "make /file/x: not a directory"},
+		{Mount{Type: "bind", Target: "/m", In: odd, Source: "out"}, "open out: it has become a link"},
+		{Mount{Type: "bind", Target: "/m", In: odd, Source: "out/hosts"}, "open out/hosts: "},
+		{Mount{Type: "bind", Target: "/m", In: odd, Source: "none"}, "open none: no such file or directory"},
+	} {
+		r.Last = []Mount{c.mount}
+		_, err := inRoot(t, r, sandbox.Process{Args: []string{"ls", "/m"}})
+		var se *SetupError
+		if !errors.As(err, &se) || !strings.Contains(err.Error(), c.say) {
+			t.Errorf("%s at %s: %v", c.mount.Type, c.mount.Target, err)
+		}
+	}
+}
+
+func TestRun_network(t *testing.T) {
+	needRoot(t)
+	out, err := run(t, Spec{Process: sandbox.Process{Args: []string{program(t), "interfaces"}}, Namespaces: unix.CLONE_NEWNET})
+	if err != nil || !strings.HasPrefix(out, "lo up") || strings.Count(out, "\n") != 1 {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestRun_refusedStep(t *testing.T) {
 	r, _ := image(t, nil)
 	r.Overlay.Options = "no_such_option"

@@ -118,5 +118,10 @@ func openIn(dir, path string) (*os.File, error) {
 	if err != nil {
 		return nil, &SetupError{Step: "open " + path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	f := os.NewFile(uintptr(fd), path)
+	if st, err := f.Stat(); err != nil || st.Mode().Type() == os.ModeSymlink {
+		f.Close()
+		return nil, &SetupError{Step: "open " + path, Err: errors.New("it has become a link")}
+	}
+	return f, nil
 }

@@ -34,6 +34,8 @@ type Sandbox struct {
 	How string `json:"how,omitempty"`
 	// Reason says why commands do not run in namespaces.
 	Reason string `json:"reason,omitempty"`
+	// Obstacles are what is known to keep commands from running here.
+	Obstacles []string `json:"obstacles,omitempty"`
 	// Capabilities are those that this process needs.
 	Capabilities []Capability `json:"capabilities,omitempty"`
 }
@@ -56,10 +58,17 @@ type Reuse struct {
 // a command has a user of its own, to become that one.
 func InPlace(p *plan.Plan) []Capability {
 	caps := unpacking()
-	if slices.ContainsFunc(runs(p), func(r plan.Run) bool { return r.User != "" }) {
+	if slices.ContainsFunc(runs(p), func(r plan.Run) bool { return !isRoot(r.User) }) {
 		caps = append(caps, Capability{"CAP_SETUID", "USER"}, Capability{"CAP_SETGID", "USER"})
 	}
 	return caps
+}
+
+// isRoot reports whether a USER is root, for sure.
+func isRoot(user string) bool {
+	name, group, _ := strings.Cut(user, ":")
+	zero := []string{"", "0", "root"}
+	return slices.Contains(zero, name) && slices.Contains(zero, group)
 }
 
 // Mounting are the capabilities that namespaces need if they are not those of a user
@@ -73,6 +82,11 @@ func unpacking() []Capability {
 		{"CAP_CHOWN", "unpacking layers"}, {"CAP_DAC_OVERRIDE", "unpacking layers"}, {"CAP_FOWNER", "unpacking layers"},
 		{"CAP_MKNOD", "layers with device nodes, if there are any"},
 	}
+}
+
+// Offline reports whether a command is to have no network.
+func Offline(p *plan.Plan) bool {
+	return slices.ContainsFunc(runs(p), func(r plan.Run) bool { return r.Offline })
 }
 
 func runs(p *plan.Plan) []plan.Run {

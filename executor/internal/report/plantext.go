@@ -84,20 +84,7 @@ func (d planned) needs(w *strings.Builder) {
 	for _, i := range d.Images {
 		need("image", "%s", i)
 	}
-	commands := 0
-	for _, n := range d.Network {
-		switch n.For {
-		case "run":
-			commands++
-		case "fetch":
-			need("network", "fetch %s (line %d)", n.What, n.Line)
-		default:
-			need("network", "%s %s", n.For, n.What)
-		}
-	}
-	if commands > 0 {
-		need("network", "%s that may use it", count(commands, "commands"))
-	}
+	d.network(need)
 	for _, g := range d.Secrets {
 		need("secret", "%s", g.String())
 	}
@@ -122,8 +109,31 @@ func (d planned) needs(w *strings.Builder) {
 			need(map[bool]string{true: "because"}[i == 0], "%s", strings.TrimSpace(reason))
 		}
 	}
+	for _, o := range d.Sandbox.Obstacles {
+		need("obstacle", "%s", o)
+	}
 	for _, c := range d.Sandbox.Capabilities {
 		need("capability", "%s for %s", c.Name, c.For)
+	}
+}
+
+// network tells what the network is for, pulls first; commands are only counted.
+func (d planned) network(need func(name, format string, args ...any)) {
+	for _, what := range []string{"pull", "fetch", "push"} {
+		for _, n := range d.Network {
+			if n.For == what {
+				need("network", "%s %s", n.For, n.What)
+			}
+		}
+	}
+	commands := 0
+	for _, n := range d.Network {
+		if n.For == "run" {
+			commands++
+		}
+	}
+	if commands > 0 {
+		need("network", "%s that may use it", count(commands, "commands"))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 )
 
 // The README's table has the flags that the executor has.
@@ -57,6 +59,27 @@ func flagNames(f *file) []string {
 		return true
 	})
 	return names
+}
+
+// docs/lint.md has a heading for each rule, to which reports link, and for no other.
+func TestLint(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "lint.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{"DockerfileError": true}
+	for _, r := range dockerfile.Rules() {
+		told[r.Name] = true
+	}
+	for _, heading := range regexp.MustCompile(`(?m)^### (.*)$`).FindAllStringSubmatch(string(page), -1) {
+		if !told[heading[1]] {
+			t.Errorf("docs/lint.md has a rule %s, or has it twice", heading[1])
+		}
+		delete(told, heading[1])
+	}
+	for name := range told {
+		t.Errorf("docs/lint.md says nothing of %s", name)
+	}
 }
 
 // docs/dependencies.md has a reason for each direct dependency, and for no other.

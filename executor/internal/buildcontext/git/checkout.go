@@ -64,11 +64,12 @@ func (f *fetcher) fetch(ctx context.Context, m module) (commit string, err error
 	if err != nil {
 		return "", fail("read", err)
 	}
-	top, err := descend(root, m.dir)
+	top, above, err := descend(s, root, m.dir)
 	if err != nil {
 		return "", fail("find the directory "+m.dir+" in", err)
 	}
-	if err := write(ctx, filepath.Join(f.root, filepath.FromSlash(m.path)), out.changes(top)); err != nil {
+	out.dir = m.dir
+	if err := write(ctx, filepath.Join(f.root, filepath.FromSlash(m.path)), out.changes(top, above)); err != nil {
 		return "", fail("check out", err)
 	}
 	if f.keep {
@@ -89,16 +90,26 @@ func between(t time.Time) time.Time {
 	return time.Unix(min(max(t.Unix(), 0), math.MaxUint32), 0)
 }
 
-// descend finds a directory of a tree. Links are not followed.
-func descend(root *object.Tree, dir string) (*object.Tree, error) {
-	if dir == "" {
-		return root, nil
+// descend finds a directory of a tree, and what the files above it say of its
+// files. Links are not followed.
+func descend(s *filesystem.Storage, root *object.Tree, dir string) (_ *object.Tree, above attributes, err error) {
+	at, t := "", root
+	for name := range strings.SplitSeq(dir, "/") {
+		if name == "" {
+			break
+		}
+		if above, err = above.into(s, t, at); err != nil {
+			return nil, above, err
+		}
+		if t, err = t.Tree(name); errors.Is(err, object.ErrDirectoryNotFound) || errors.Is(err, object.ErrEntryNotFound) {
+			return nil, above, &DirError{Dir: dir}
+		}
+		if err != nil {
+			return nil, above, err
+		}
+		at = path.Join(at, name)
 	}
-	t, err := root.Tree(dir)
-	if errors.Is(err, object.ErrDirectoryNotFound) || errors.Is(err, object.ErrEntryNotFound) {
-		return nil, &DirError{Dir: dir}
-	}
-	return t, err
+	return t, above, nil
 }
 
 // A DirError is a sub-directory that the commit does not have.
@@ -120,6 +131,7 @@ type checkout struct {
 	store   *filesystem.Storage
 	time    time.Time
 	keep    bool
+	dir     string // of the repository, that the files are in
 	pointer string // content of the file .git; empty is none
 	seen    map[tree.Path]bool
 	links   []gitLink
@@ -132,7 +144,7 @@ type gitLink struct {
 	hash plumbing.Hash
 }
 
-func (c *checkout) changes(top *object.Tree) layer.Changes {
+func (c *checkout) changes(top *object.Tree, above attributes) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
 		if !yield(c.put(tree.Root, tree.Node{Type: tree.Dir, Mode: 0o755}), nil) {
 			return
@@ -144,7 +156,7 @@ func (c *checkout) changes(top *object.Tree) layer.Changes {
 				return
 			}
 		}
-		if err := c.walk(top, "", yield); err != nil && !errors.Is(err, errStopped) {
+		if err := c.walk(top, "", above, yield); err != nil && !errors.Is(err, errStopped) {
 			yield(layer.Change{}, err)
 		}
 	}
@@ -159,7 +171,11 @@ func (c *checkout) put(p tree.Path, n tree.Node) layer.Change {
 	return layer.Change{Path: p, Kind: layer.Put, Node: n}
 }
 
-func (c *checkout) walk(t *object.Tree, dir string, yield func(layer.Change, error) bool) error {
+func (c *checkout) walk(t *object.Tree, dir string, above attributes, yield func(layer.Change, error) bool) error {
+	says, err := above.into(c.store, t, path.Join(c.dir, dir))
+	if err != nil {
+		return err
+	}
 	for _, e := range t.Entries {
 		if err := c.ctx.Err(); err != nil {
 			return context.Cause(c.ctx)
@@ -173,7 +189,7 @@ func (c *checkout) walk(t *object.Tree, dir string, yield func(layer.Change, err
 			return &HostileError{Path: name, Err: errors.New("it is there twice")}
 		}
 		c.seen[p] = true
-		change, err := c.change(p, e)
+		change, err := c.change(p, e, says)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -195,7 +211,7 @@ func (c *checkout) walk(t *object.Tree, dir string, yield func(layer.Change, err
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			if err := c.walk(sub, name, yield); err != nil {
+			if err := c.walk(sub, name, says, yield); err != nil {
 				return err
 			}
 		}
@@ -204,7 +220,7 @@ func (c *checkout) walk(t *object.Tree, dir string, yield func(layer.Change, err
 }
 
 // change is what an entry of a tree is on disk.
-func (c *checkout) change(p tree.Path, e object.TreeEntry) (layer.Change, error) {
+func (c *checkout) change(p tree.Path, e object.TreeEntry, says attributes) (layer.Change, error) {
 	switch e.Mode {
 	case filemode.Dir, filemode.Submodule:
 		return c.put(p, tree.Node{Type: tree.Dir, Mode: 0o755}), nil
@@ -224,15 +240,20 @@ func (c *checkout) change(p tree.Path, e object.TreeEntry) (layer.Change, error)
 		if len(target) == 0 || bytes.IndexByte(target, 0) >= 0 {
 			return layer.Change{}, &HostileError{Path: string(p), Err: errors.New("a link that cannot be")}
 		}
-		change := c.put(p, tree.Node{Type: tree.Symlink, Mode: 0o777, Link: string(target)})
-		return change, nil
+		return c.put(p, tree.Node{Type: tree.Symlink, Mode: 0o777, Link: string(target)}), nil
 	}
 	n := tree.Node{Type: tree.File, Mode: 0o644, Size: blob.Size()}
 	if e.Mode == filemode.Executable {
 		n.Mode = 0o755
 	}
+	open := blob.Reader
+	if is, auto := says.crlf(path.Join(c.dir, string(p))); is {
+		if open, n.Size, err = convert(blob, auto); err != nil {
+			return layer.Change{}, err
+		}
+	}
 	change := c.put(p, n)
-	change.Open = blob.Reader
+	change.Open = open
 	return change, nil
 }
 

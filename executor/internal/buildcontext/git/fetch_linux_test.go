@@ -137,7 +137,10 @@ func TestFetch(t *testing.T) {
 		if kind == "any commit" {
 			r.allow("r.git", "sub.git", "deep.git")
 		}
-		for _, tc := range cases {
+		for i, tc := range cases {
+			if kind == "tips" && i > 0 && !strings.Contains(tc.source, s.first) && !strings.Contains(tc.source, s.third) {
+				continue // it is the same to the server
+			}
 			t.Run(kind+" "+strings.TrimPrefix(tc.source, s0.URL), func(t *testing.T) {
 				dir, commit, err := fetchSource(t, tc.source, Options{})
 				if err != nil {

@@ -201,18 +201,16 @@ func (f *fetcher) finish(ref Ref) error {
 	return nil
 }
 
-// scrub hides credentials that a server's or a library's message repeats.
+// scrub hides credentials that a server's or a library's message repeats. What is
+// too short to be a secret stays, or every message would be full of holes.
 func (f *fetcher) scrub(err error) error {
+	const shortest, shortestToken = 4, 8
 	var secrets []string
-	for _, u := range []*url.Userinfo{f.user} {
-		if u == nil {
-			continue
-		}
-		password, _ := u.Password()
-		if password != "" {
+	if f.user != nil {
+		if password, _ := f.user.Password(); len(password) >= shortest {
 			secrets = append(secrets, password, url.QueryEscape(password), url.PathEscape(password))
-		} else {
-			secrets = append(secrets, u.Username()) // a token
+		} else if token := f.user.Username(); password == "" && len(token) >= shortestToken {
+			secrets = append(secrets, token)
 		}
 	}
 	text := err.Error()

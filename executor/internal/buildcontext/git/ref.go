@@ -66,8 +66,20 @@ var ErrNotRepository = errors.New("not the address of a git repository")
 // the Dockerfile reference and of "Build context" in Docker's manual, as BuildKit
 // 0.34 reads them. An error that wraps [ErrNotRepository] says that it is no git
 // source at all.
-func Parse(source string) (Ref, error) {
-	r, query, fragment, err := parseAddress(source)
+func Parse(source string) (Ref, error) { return parse(source, false) }
+
+// ParseContext reads a source as Parse does, and github.com/OWNER/NAME besides,
+// which for ADD is a local path.
+func ParseContext(source string) (Ref, error) {
+	if strings.HasPrefix(source, "github.com/") {
+		return parse("https://"+source, true)
+	}
+	return parse(source, false)
+}
+
+// parse reads a source; anyPath lets an http URL's path end as it likes.
+func parse(source string, anyPath bool) (Ref, error) {
+	r, query, fragment, err := parseAddress(source, anyPath)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -111,7 +123,7 @@ func scpForm() *regexp.Regexp {
 }
 
 // parseAddress takes a source apart into the repository, the query and the fragment.
-func parseAddress(source string) (r Ref, query url.Values, fragment string, err error) {
+func parseAddress(source string, anyPath bool) (r Ref, query url.Values, fragment string, err error) {
 	scheme, _, ok := strings.Cut(source, "://")
 	if !ok || strings.ContainsFunc(scheme, func(c rune) bool {
 		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
@@ -134,7 +146,7 @@ func parseAddress(source string) (r Ref, query url.Values, fragment string, err 
 	r.at = address{scheme: u.Scheme, host: u.Host, path: u.Path}
 	switch u.Scheme {
 	case "http", "https":
-		if !strings.HasSuffix(u.Path, ".git") {
+		if !anyPath && !strings.HasSuffix(u.Path, ".git") {
 			return Ref{}, nil, "", fmt.Errorf("%w: the path of an http URL must end in .git", ErrNotRepository)
 		}
 		r.user = u.User

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 )
 
 func TestParse(t *testing.T) {
@@ -105,6 +107,35 @@ func TestParse_wrong(t *testing.T) {
 		"git@example.com", "ext::sh -c x", "https://example.com/%zz.git"} {
 		if _, err := Parse(source); !errors.Is(err, ErrNotRepository) {
 			t.Errorf("%q: %v, want no repository", source, err)
+		}
+	}
+}
+
+func TestParseContext(t *testing.T) {
+	for source, want := range map[string]string{
+		"github.com/a/b#v1:d":       "https://github.com/a/b#v1:d",
+		"github.com/a/b.git?ref=v1": "https://github.com/a/b.git#v1",
+		"git@example.com:x":         "git@example.com:x",
+		"https://example.com/x.git": "https://example.com/x.git",
+	} {
+		if r, err := ParseContext(source); err != nil || r.String() != want {
+			t.Errorf("%s: %s %v, want %s", source, r, err, want)
+		}
+	}
+	for _, source := range []string{"https://github.com/a/b", "dir", "gitlab.com/a/b.git"} {
+		if _, err := ParseContext(source); !errors.Is(err, ErrNotRepository) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
+// What the parser of Dockerfiles takes for a repository can be parsed as one.
+func TestParse_asInDockerfiles(t *testing.T) {
+	for _, source := range []string{"https://h/x.git", "https://h/x.git#a:b", "https://h/x.git?ref=a", "https://h/x.git/", "https://h/x", "HTTP://h/x.git", "SSH://h/x",
+		"git://h/x", "GIT://h/x", "ftp://h/x.git", "git@h:x", "a.b@h:x", "a-b_c@h.i-j:x?ref=a#", "a@h_i:x", "@h:x", "a@:x", "a@h:", "a@h", "./a@h:x", "github.com/a/b.git", "a@h:x://y", "https://h/%zz.git"} {
+		_, err := Parse(source)
+		if repository := dockerfile.Remote(source) == "a git repository"; repository == errors.Is(err, ErrNotRepository) {
+			t.Errorf("%s: in a Dockerfile a repository: %v; here: %v", source, repository, err)
 		}
 	}
 }

@@ -35,6 +35,7 @@ func newRepositories(t *testing.T) *repositories {
 // environment is one in which nothing of this machine's settings has a say.
 func environment(dir string) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.fsync", "GIT_CONFIG_VALUE_0=none",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=c", "GIT_COMMITTER_EMAIL=c@example.com",
 		fmt.Sprintf("GIT_AUTHOR_DATE=%d +0000", commitTime), fmt.Sprintf("GIT_COMMITTER_DATE=%d +0000", commitTime)}
 }

@@ -140,7 +140,7 @@ func startBuildKit(ctx context.Context, bin, dir, registry string) (*buildkit, e
 	b := &buildkit{buildctl: filepath.Join(bin, "buildctl"), addr: addr, ended: make(chan error, 1)}
 	b.daemon = exec.Command(filepath.Join(bin, "buildkitd"), "--config", config)
 	b.daemon.Stdout, b.daemon.Stderr = log, log
-	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := b.daemon.Start(); err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func run(ctx context.Context) (open int, err error) {
 		return 0, err
 	}
 	defer site.Close()
-	builders, stop, err := start3(ctx, o, dir)
+	builders, stop, err := startAll(ctx, o, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -110,8 +110,8 @@ func run(ctx context.Context) (open int, err error) {
 	return t.open, nil
 }
 
-// start3 starts the builders: the executor first, then the others.
-func start3(ctx context.Context, o options, dir string) (all []builder, stop func() error, err error) {
+// startAll starts the builders: the executor first, then the others.
+func startAll(ctx context.Context, o options, dir string) (all []builder, stop func() error, err error) {
 	all = []builder{&executor{exe: o.executor}}
 	stop = func() error { return nil }
 	for _, name := range o.builders {

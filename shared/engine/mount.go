@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -28,8 +29,13 @@ func (s *stage) outfit(ctx context.Context, op plan.Run) (*outfit, error) {
 			return o, fmt.Errorf("mount %s at %s: %w", m.Type, m.Target, err)
 		}
 	}
+	// What lies within another mount is to be seen there, in whatever order they
+	// are written.
+	slices.SortStableFunc(o.mounts, func(a, b sandbox.Mount) int { return depth(a.Target) - depth(b.Target) })
 	return o, nil
 }
+
+func depth(p tree.Path) int { return len(p.Components()) }
 
 // close gives back what was lent, last of all first.
 func (o *outfit) close() error {

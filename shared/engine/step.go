@@ -62,7 +62,7 @@ func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (
 	case plan.Dir:
 		err = s.dir(ctx, c, op)
 	case plan.Copy:
-		err = s.copy(ctx, c, op)
+		err = s.copy(ctx, c, op, out)
 	case plan.Run:
 		if err = s.command(ctx, op, out); err == nil {
 			err = c.commit(ctx)
@@ -96,10 +96,16 @@ func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
 	}, s.files()))
 }
 
-func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
+// copy copies. Patterns that match nothing are told of on output.
+func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy, output io.Writer) error {
 	r := placement.Request{
 		Dest: tree.Clean(op.Dest), DestDir: op.DestDir, Mode: op.Chmod, Unpack: op.Unpack,
 		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
+		Unmatched: func(pattern string) {
+			if output != nil {
+				fmt.Fprintf(output, "warning: nothing matches %s\n", pattern)
+			}
+		},
 	}
 	if op.Chown != "" {
 		names := s.files()

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -25,19 +25,18 @@ type outfit struct {
 // outfit gets ready what a command mounts. It must be closed, also after an error.
 func (s *stage) outfit(ctx context.Context, op plan.Run) (*outfit, error) {
 	o := &outfit{stage: s}
-	for _, m := range outsideIn(op.Mounts) {
+	for _, m := range op.Mounts {
 		if err := o.add(ctx, m); err != nil {
 			return o, fmt.Errorf("mount %s at %s: %w", m.Type, m.Target, err)
 		}
 	}
+	// What lies within another mount is to be seen there, in whatever order they
+	// are written.
+	slices.SortStableFunc(o.mounts, func(a, b sandbox.Mount) int { return depth(a.Target) - depth(b.Target) })
 	return o, nil
 }
 
-// outsideIn is the order in which no mount covers another, however they are written.
-func outsideIn(mounts []plan.Mount) []plan.Mount {
-	depth := func(m plan.Mount) int { return strings.Count(string(tree.Clean(m.Target)), "/") }
-	return slices.SortedStableFunc(slices.Values(mounts), func(a, b plan.Mount) int { return cmp.Compare(depth(a), depth(b)) })
-}
+func depth(p tree.Path) int { return len(p.Components()) }
 
 // close gives back what was lent, last of all first.
 func (o *outfit) close() error {
@@ -77,7 +76,7 @@ func (o *outfit) add(ctx context.Context, m plan.Mount) error {
 
 func (o *outfit) bind(ctx context.Context, m plan.Mount) (*sandbox.Bind, error) {
 	from := tree.Clean(m.Source)
-	files, release, err := o.stage.open(ctx, m.From, []string{literal(from)})
+	files, release, err := o.stage.open(ctx, m.From, placement.Request{Patterns: []string{literal(from)}})
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +127,8 @@ func literal(p tree.Path) string {
 
 // read is what a step takes from elsewhere.
 type read struct {
-	from     *plan.Source
-	patterns []string
+	from *plan.Source
+	what placement.Request // but for its Source
 }
 
 // reads are what a step takes from other stages, images and build contexts.
@@ -137,13 +136,13 @@ func reads(op plan.Op) []read {
 	switch op := op.(type) {
 	case plan.Copy:
 		if len(op.Sources) > 0 {
-			return []read{{op.From, op.Sources}}
+			return []read{{op.From, placement.Request{Patterns: op.Sources, Parents: op.Parents, Exclude: op.Exclude}}}
 		}
 	case plan.Run:
 		var all []read
 		for _, m := range op.Mounts {
 			if m.From != nil {
-				all = append(all, read{m.From, []string{literal(tree.Clean(m.Source))}})
+				all = append(all, read{m.From, placement.Request{Patterns: []string{literal(tree.Clean(m.Source))}}})
 			}
 		}
 		return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -81,6 +82,11 @@ func (o *outfit) bind(ctx context.Context, m plan.Mount) (*sandbox.Bind, error) 
 		return nil, err
 	}
 	o.release = append(o.release, func() error { release(); return nil })
+	if real, err := tree.Resolve(files, from); err != nil {
+		return nil, err
+	} else if _, err := tree.Stat(files, real); errors.Is(err, fs.ErrNotExist) {
+		return nil, &placement.NotFoundError{Pattern: m.Source}
+	}
 	return &sandbox.Bind{FS: files, From: from, Key: m.From.Key()}, nil
 }
 

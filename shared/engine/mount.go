@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -81,6 +82,11 @@ func (o *outfit) bind(ctx context.Context, m plan.Mount) (*sandbox.Bind, error) 
 		return nil, err
 	}
 	o.release = append(o.release, func() error { release(); return nil })
+	if real, err := tree.Resolve(files, from); err != nil {
+		return nil, err
+	} else if _, err := tree.Stat(files, real); errors.Is(err, fs.ErrNotExist) {
+		return nil, &placement.NotFoundError{Pattern: m.Source}
+	}
 	return &sandbox.Bind{FS: files, From: from, Key: m.From.Key()}, nil
 }
 
@@ -102,17 +108,17 @@ func (o *outfit) cache(ctx context.Context, m plan.Mount) (*sandbox.Directory, e
 	return &sandbox.Directory{Path: dir}, nil
 }
 
-// secret shows a secret as a file, as a variable, or as both; one that was not
-// given, and is not required, is not there.
+// secret shows a secret as a file, as a variable, or as both. One that was not
+// given, and is not required, is no file, and an empty variable.
 func (o *outfit) secret(m plan.Mount, out sandbox.Mount) error {
 	value, ok, err := o.stage.build.Host.Secret(m.ID)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
 	if m.Env != "" {
 		o.env = append(o.env, m.Env+"="+string(value))
 	}
-	if m.Target == "" {
+	if !ok || m.Target == "" {
 		return nil
 	}
 	out.File = &sandbox.Secret{Data: value, Mode: m.Mode, UID: m.UID, GID: m.GID}

@@ -169,6 +169,19 @@ func begin(ctx context.Context, dir string, c engine.Cache) (string, error) {
 	return path, unix.Chmod(path, uint32(c.Mode))
 }
 
+// sourceError says that a cache does not have what the Dockerfile wants of it.
+type sourceError struct {
+	source tree.Path
+	err    error
+}
+
+func (e *sourceError) Error() string { return fmt.Sprintf("source %s: %v", e.source.Abs(), e.err) }
+
+func (e *sourceError) Unwrap() error { return e.err }
+
+// ExitCode is that of a Dockerfile that asks for what is not there.
+func (e *sourceError) ExitCode() int { return 65 }
+
 // within is the directory p of a cache. A link that leads out of the cache is
 // refused: what a command left there must not open the machine to the next.
 func within(content string, p tree.Path) (string, error) {
@@ -182,10 +195,10 @@ func within(content string, p tree.Path) (string, error) {
 	defer root.Close()
 	info, err := root.Stat(string(p))
 	if err != nil {
-		return "", fmt.Errorf("source %s: %w", p.Abs(), err)
+		return "", &sourceError{p, err}
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("source %s: not a directory", p.Abs())
+		return "", &sourceError{p, unix.ENOTDIR}
 	}
 	real, err := filepath.EvalSymlinks(filepath.Join(content, string(p)))
 	if err != nil {

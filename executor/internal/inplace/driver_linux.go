@@ -97,6 +97,9 @@ func (e *offlineError) Error() string {
 	return "run a command without network: in place it has the network of this container, and only namespaces could take that away"
 }
 
+// ExitCode is that of what this machine does not allow.
+func (e *offlineError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *offlineError) Hint() string {
 	return "leave --network=none out, or build where --isolation=namespaces works"

@@ -186,6 +186,9 @@ type targetError struct{ why string }
 
 func (e *targetError) Error() string { return "in place that is not possible: " + e.why }
 
+// ExitCode is that of what this machine does not allow.
+func (e *targetError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *targetError) Hint() string {
 	return "mount somewhere else, or build where --isolation=namespaces works"

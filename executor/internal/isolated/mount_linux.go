@@ -200,6 +200,9 @@ func (e *insideError) Error() string {
 	return fmt.Sprintf("%s cannot be shown to a command: the build keeps its layers in it, in %s", e.dir, e.store)
 }
 
+// ExitCode is that of a wrong configuration.
+func (e *insideError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *insideError) Hint() string {
 	return "name another directory with --kaniko-dir"

@@ -127,7 +127,10 @@ func (b *box) push(ctx context.Context, l sandbox.Layer, low *lower) error {
 	if !top[0].shared && top[0] != low {
 		b.own = append(b.own, top[0])
 	}
-	b.stack = append(slices.Clone(top), b.stack...)
+	// The kernel takes no directory twice. What a layer that comes again says covers
+	// what it said before.
+	below := slices.DeleteFunc(slices.Clone(b.stack), func(l *lower) bool { return slices.Contains(top, l) })
+	b.stack = append(slices.Clone(top), below...)
 	return nil
 }
 

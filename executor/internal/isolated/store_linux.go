@@ -445,10 +445,16 @@ func fixes(l *lower, below []*lower, bare []tree.Path, after *tree.Tree) layer.C
 				lead(p)
 			}
 		}
+		source := map[tree.Path]tree.Path{} // what is below, of a link to a link
 		for _, c := range l.links {
+			from, ok := source[c.Hard]
+			if !ok {
+				from = c.Hard
+			}
+			source[c.Path] = from
 			// Unless the same layer has replaced one of them since.
-			if slices.Contains(after.Links(c.Path), c.Hard) {
-				restore(c.Path, c.Hard)
+			if names := after.Links(c.Path); slices.Contains(names, c.Hard) || slices.Contains(names, from) {
+				restore(c.Path, from)
 			}
 		}
 		paths := make([]tree.Path, 0, len(at))

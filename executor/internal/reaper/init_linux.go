@@ -172,7 +172,7 @@ func (p *initProcess) run(req request) (response, error) {
 	who, err := lookupUser(user, "/etc/passwd", "/etc/group")
 	if err != nil {
 		return response{}, &SetupError{Step: "run as user " + user, Err: err,
-			Help: "create the user in an earlier RUN, or name it by its number"}
+			Help: "create the user in an earlier RUN, or name it by its number", Dockerfile: true}
 	}
 	cred, err := credential(who)
 	if err != nil {

@@ -93,6 +93,9 @@ type SetupError struct {
 	Step string // such as "mount overlay", "pivot_root" or "run as user app"
 	Err  error  // the kernel's answer, or the reason in words
 	Help string // what the user can do; may be empty
+	// Dockerfile says that the Dockerfile asks for what the image does not have: the
+	// machine refused nothing.
+	Dockerfile bool
 }
 
 func (e *SetupError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
@@ -101,3 +104,12 @@ func (e *SetupError) Unwrap() error { return e.Err }
 
 // Hint says what can be done about it; it may be empty.
 func (e *SetupError) Hint() string { return e.Help }
+
+// ExitCode is 65 if the Dockerfile is at fault, else 78: the machine does not allow
+// what was asked for.
+func (e *SetupError) ExitCode() int {
+	if e.Dockerfile {
+		return 65
+	}
+	return 78
+}

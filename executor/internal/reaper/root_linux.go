@@ -181,7 +181,7 @@ const descriptor = "/proc/self/fd/"
 // still be put there, as container runtimes do.
 func makeWorkingDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return &SetupError{Step: "make the working directory", Err: err}
+		return &SetupError{Step: "make the working directory", Err: err, Dockerfile: errors.Is(err, unix.ENOTDIR)}
 	}
 	return nil
 }

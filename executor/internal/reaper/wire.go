@@ -53,6 +53,8 @@ type response struct {
 	Errno syscall.Errno // 0 if Cause says it in words
 	Cause []byte
 	Help  string
+	// Dockerfile is as in SetupError.
+	Dockerfile bool
 }
 
 func newRequest(s Spec) (request, error) {
@@ -115,7 +117,7 @@ func refused(err error) response {
 	if !errors.As(err, &se) {
 		se = &SetupError{Step: "prepare the command", Err: err}
 	}
-	r := response{Step: se.Step, Help: se.Help}
+	r := response{Step: se.Step, Help: se.Help, Dockerfile: se.Dockerfile}
 	if errno, ok := se.Err.(syscall.Errno); ok {
 		r.Errno = errno
 	} else {
@@ -131,7 +133,7 @@ func (r response) err() error {
 	if len(r.Cause) > 0 {
 		cause = &remoteError{string(r.Cause), r.Errno}
 	}
-	return &SetupError{Step: r.Step, Err: cause, Help: r.Help}
+	return &SetupError{Step: r.Step, Err: cause, Help: r.Help, Dockerfile: r.Dockerfile}
 }
 
 // remoteError keeps the words and the errno of an error from init.

@@ -108,6 +108,10 @@ func (p *placer) run() (err error) {
 	if into && exists && !at.Node.IsDir() {
 		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}
 	}
+	p.dest, p.left = dest, p.Time
+	if n := len(found); n > 0 && found[n-1].node.IsDir() && len(p.Inline) == 0 {
+		p.left = found[n-1].node.MTime
+	}
 	if p.Parents {
 		if err := p.parents(dest); err != nil {
 			return err
@@ -148,10 +152,20 @@ func (p *placer) source(m match, dest tree.Path, into bool) error {
 	return nil
 }
 
-// directory merges the content of a directory into dest.
+// directory merges the content of a directory into dest, which takes its time.
 func (p *placer) directory(m match, dest tree.Path) error {
 	if err := p.makeDir(dest); err != nil {
 		return err
+	}
+	if n, ok := p.view.placed[dest]; dest != tree.Root && (!ok || !n.MTime.Equal(p.left)) {
+		e, err := tree.Stat(&p.view, dest)
+		if err != nil {
+			return err
+		}
+		e.Node.MTime = p.left
+		if err := p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: e.Node}); err != nil {
+			return err
+		}
 	}
 	for e, err := range p.selection.content(m) {
 		if err != nil {
@@ -198,8 +212,12 @@ func (p *placer) isDir(at tree.Path) bool {
 func (p *placer) makeDir(dest tree.Path) error {
 	e, err := tree.Stat(&p.view, dest)
 	switch {
+	case dest == tree.Root && notExist(err):
+		return nil // it is there without an entry
 	case notExist(err):
-		return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: p.made})
+		n := p.made
+		n.MTime = p.timeOf(dest)
+		return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: n})
 	case err != nil:
 		return err
 	case !e.Node.IsDir():

@@ -109,8 +109,8 @@ func (p *placer) run() (err error) {
 		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}
 	}
 	p.dest, p.left = dest, p.Time
-	if n := len(found); n > 0 && found[n-1].node.IsDir() && len(p.Inline) == 0 {
-		p.left = found[n-1].node.MTime
+	if n := len(found); n > 0 && found[n-1].node.IsDir() && found[n-1].real != tree.Root && len(p.Inline) == 0 {
+		p.left = found[n-1].node.MTime // that of a context or stage itself says nothing
 	}
 	if p.Parents {
 		if err := p.parents(dest); err != nil {

@@ -216,6 +216,13 @@ func TestBuild(t *testing.T) {
 		{"copy of a directory with links from an image", func() *plan.Plan {
 			return stages(stage(0, plan.Base{}, copyStep(&plan.Source{Image: debian}, "/all", "/")))
 		}, "all/bin/sh=shell all/etc/passwd=user:x:3:4::/:\n all/h1=linked all/h2==all/h1 all/lib=usr/lib all/usr/lib/x=X", 1},
+		{"parents from an image", func() *plan.Plan {
+			return stages(stage(0, plan.Base{}, withParents(copyStep(&plan.Source{Image: debian}, "/p/", "**/x", "*/passwd"), "lib")))
+		}, "p/etc/passwd=user:x:3:4::/:\n p/usr/lib/x=X", 1},
+		{"parents from a stage that ran", func() *plan.Plan {
+			build := stage(0, plan.Base{Image: debian}, run("write", "usr/lib/y", "Y"))
+			return stages(build, stage(1, plan.Base{}, withParents(copyStep(&plan.Source{Stage: build}, "/", "./usr/./lib/*"), "lib/x")))
+		}, "lib/y=Y", 1},
 		{"copy from a stage without a command", func() *plan.Plan {
 			a := stage(0, plan.Base{Image: debian}, copyStep(nil, "/new/app", "app"))
 			return stages(a, stage(1, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/", "new", "bin/sh")))
@@ -265,6 +272,14 @@ func TestBuild(t *testing.T) {
 			}
 		}
 	}
+}
+
+// withParents makes a COPY one with --parents and --exclude.
+func withParents(s *plan.Step, exclude ...string) *plan.Step {
+	op := s.Op.(plan.Copy)
+	op.Parents, op.Exclude = true, exclude
+	s.Op = op
+	return s
 }
 
 func must[T any](v T, err error) T {

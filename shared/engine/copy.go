@@ -19,13 +19,14 @@ type baggage struct {
 // collect opens the sources, and fetches those that are elsewhere.
 func (b *baggage) collect(ctx context.Context, op plan.Copy) error {
 	if len(op.Sources) > 0 {
-		files, release, err := b.stage.open(ctx, op.From, op.Sources)
+		r := b.request
+		r.Patterns = op.Sources
+		files, release, err := b.stage.open(ctx, op.From, r)
 		if err != nil {
 			return err
 		}
 		b.releases = append(b.releases, func() error { release(); return nil })
-		r := b.request
-		r.Source, r.Patterns = files, op.Sources
+		r.Source = files
 		r.KeepOwner = op.From != nil && op.From.Context == ""
 		b.requests = append(b.requests, r)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -75,7 +76,7 @@ func (o *outfit) add(ctx context.Context, m plan.Mount) error {
 
 func (o *outfit) bind(ctx context.Context, m plan.Mount) (*sandbox.Bind, error) {
 	from := tree.Clean(m.Source)
-	files, release, err := o.stage.open(ctx, m.From, []string{literal(from)})
+	files, release, err := o.stage.open(ctx, m.From, placement.Request{Patterns: []string{literal(from)}})
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +127,8 @@ func literal(p tree.Path) string {
 
 // read is what a step takes from elsewhere.
 type read struct {
-	from     *plan.Source
-	patterns []string
+	from *plan.Source
+	what placement.Request // but for its Source
 }
 
 // reads are what a step takes from other stages, images and build contexts.
@@ -135,13 +136,13 @@ func reads(op plan.Op) []read {
 	switch op := op.(type) {
 	case plan.Copy:
 		if len(op.Sources) > 0 {
-			return []read{{op.From, op.Sources}}
+			return []read{{op.From, placement.Request{Patterns: op.Sources, Parents: op.Parents, Exclude: op.Exclude}}}
 		}
 	case plan.Run:
 		var all []read
 		for _, m := range op.Mounts {
 			if m.From != nil {
-				all = append(all, read{m.From, []string{literal(tree.Clean(m.Source))}})
+				all = append(all, read{m.From, placement.Request{Patterns: []string{literal(tree.Clean(m.Source))}}})
 			}
 		}
 		return all

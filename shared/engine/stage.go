@@ -257,20 +257,21 @@ func (s *stage) files() tree.FS {
 	return s.known.tree
 }
 
-// source is what the finished stage shows to a COPY --from with these patterns.
-func (s *stage) source(ctx context.Context, patterns []string) (tree.FS, func(), error) {
+// source is what the finished stage shows to a step that reads what it asks for.
+func (s *stage) source(ctx context.Context, what placement.Request) (tree.FS, func(), error) {
 	switch {
 	case s.kept != nil:
 		return s.kept, func() {}, nil
 	case s.box != nil:
 		return s.box, func() {}, nil
 	}
-	return s.known.source(ctx, patterns, s.build.Spool)
+	return s.known.source(ctx, what, s.build.Spool)
 }
 
-// source is a file system in which a COPY with these patterns finds what it needs.
-func (l *layered) source(ctx context.Context, patterns []string, dir string) (tree.FS, func(), error) {
-	files, err := placement.Contents(l.tree, patterns)
+// source is a file system in which a COPY finds what it asks for.
+func (l *layered) source(ctx context.Context, what placement.Request, dir string) (tree.FS, func(), error) {
+	what.Source = l.tree
+	files, err := what.Contents()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -290,17 +291,17 @@ func (s *stage) park(left []*stage) error {
 }
 
 func (s *stage) keep(left []*stage) (_ *kept, err error) {
-	var patterns [][]string
+	var wanted []placement.Request
 	for _, reader := range left {
 		for _, step := range reader.plan.Steps {
 			for _, r := range reads(step.Op) {
 				if r.from != nil && r.from.Stage == s.plan {
-					patterns = append(patterns, r.patterns)
+					wanted = append(wanted, r.what)
 				}
 			}
 		}
 	}
-	if len(patterns) == 0 {
+	if len(wanted) == 0 {
 		return nil, nil
 	}
 	k := &kept{}
@@ -310,8 +311,9 @@ func (s *stage) keep(left []*stage) (_ *kept, err error) {
 	if k.store, err = newStore(s.build.Spool); err != nil {
 		return nil, err
 	}
-	for _, p := range patterns {
-		files, err := placement.Contents(k.Tree, p)
+	for _, what := range wanted {
+		what.Source = k.Tree
+		files, err := what.Contents()
 		var missing *placement.NotFoundError
 		if errors.As(err, &missing) {
 			continue // the COPY itself says so, with its place in the Dockerfile

@@ -62,7 +62,7 @@ func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (
 	case plan.Dir:
 		err = s.dir(ctx, c, op)
 	case plan.Copy:
-		err = s.copy(ctx, c, op)
+		err = s.copy(ctx, c, op, out)
 	case plan.Run:
 		if err = s.command(ctx, op, out); err == nil {
 			err = c.commit(ctx)
@@ -96,13 +96,23 @@ func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
 	}, s.files()))
 }
 
-func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy) error {
+// copy copies. Patterns that match nothing are told of on output.
+func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy, output io.Writer) error {
 	r := placement.Request{
 		Dest: tree.Clean(op.Dest), DestDir: op.DestDir, Mode: op.Chmod, Unpack: op.Unpack,
 		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
+		Unmatched: func(pattern string) {
+			if output != nil {
+				fmt.Fprintf(output, "warning: nothing matches %s\n", pattern)
+			}
+		},
 	}
 	if op.Chown != "" {
-		owner, err := placement.ParseOwner(s.files(), op.Chown)
+		names := s.files()
+		if op.Link {
+			names = nil
+		}
+		owner, err := placement.ParseOwner(names, op.Chown)
 		if err != nil {
 			return err
 		}
@@ -131,7 +141,7 @@ func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) erro
 }
 
 // open is the file system that a step takes files from by these patterns.
-func (s *stage) open(ctx context.Context, from *plan.Source, patterns []string) (tree.FS, func(), error) {
+func (s *stage) open(ctx context.Context, from *plan.Source, what placement.Request) (tree.FS, func(), error) {
 	switch {
 	case from == nil:
 		return s.build.Context, func() {}, nil
@@ -142,13 +152,13 @@ func (s *stage) open(ctx context.Context, from *plan.Source, patterns []string) 
 		if err := s.await(ctx, up); err != nil {
 			return nil, nil, err
 		}
-		return up.source(ctx, patterns)
+		return up.source(ctx, what)
 	}
 	files, err := s.build.images.files(ctx, from.Image)
 	if err != nil {
 		return nil, nil, err
 	}
-	return files.source(ctx, patterns, s.build.Spool)
+	return files.source(ctx, what, s.build.Spool)
 }
 
 // capture makes a layer of the changes of one step.

@@ -2,11 +2,6 @@ package placement
 
 import "github.com/kaniko-suite/kaniko/shared/tree"
 
-// Contents are the files whose bytes a request with these patterns will read.
-func Contents(src tree.FS, patterns []string) ([]tree.Path, error) {
-	return Request{Source: src, Patterns: patterns}.Contents()
-}
-
 // Contents are the files of Source whose bytes the request will read.
 func (r Request) Contents() ([]tree.Path, error) {
 	s, err := newSelection(r)

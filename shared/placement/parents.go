@@ -22,26 +22,18 @@ type keptEntry struct {
 // must be found is as for [selection.matches].
 func (s selection) kept(patterns []string) iter.Seq2[keptEntry, error] {
 	return func(yield func(keptEntry, error) bool) {
-		some, empty := false, ""
 		for _, pattern := range patterns {
 			found, more, err := s.keep(pattern, yield)
 			if !more {
 				return
 			}
-			if err == nil && !found && !hasMeta(pattern) {
-				err = &NotFoundError{Pattern: pattern}
+			if err == nil && !found {
+				err = s.missed(pattern)
 			}
 			if err != nil {
 				yield(keptEntry{}, err)
 				return
 			}
-			if !found {
-				empty = pattern
-			}
-			some = some || found
-		}
-		if !some && empty != "" {
-			yield(keptEntry{}, &NotFoundError{Pattern: empty})
 		}
 	}
 }

@@ -19,10 +19,13 @@ func Place(r Request, root tree.FS) layer.Changes { return PlaceAll([]Request{r}
 // the sources of one instruction that are in different places.
 func PlaceAll(requests []Request, root tree.FS) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
-		placed := map[tree.Path]tree.Node{}
+		var before *view
 		for _, r := range requests {
 			p := newPlacer(r, root, yield)
-			p.view.placed = placed
+			if before != nil {
+				p.view = *before
+			}
+			before = &p.view
 			if err := p.run(); err != nil {
 				if !errors.Is(err, errStopped) {
 					yield(layer.Change{}, err)

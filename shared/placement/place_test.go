@@ -133,6 +133,7 @@ func TestPlace(t *testing.T) {
 		{"3 slash makes a directory", placement.Request{Patterns: []string{"f"}, Dest: "d", DestDir: true}, "d/ 755\nd/f = F 640"},
 		{"5 one match is renamed", placement.Request{Patterns: []string{"x.*"}, Dest: "main"}, "main = 1 644"},
 		{"6 no match beside a match", placement.Request{Patterns: []string{"nope*", "f"}, Dest: "there"}, "there/f = F 640"},
+		{"6 no match at all", placement.Request{Patterns: []string{"nope*"}, Dest: "new"}, ""},
 		{"7 matched directories are merged", placement.Request{Patterns: []string{"one*", "*mpty"}, Dest: "d", DestDir: true}, "d/ 755\nd/two/ 755\nd/two/three = 3 644"},
 		{"8 escaped class", placement.Request{Patterns: []string{"[[]z]"}, Dest: "z"}, "z = Z 644"},
 		{"9 clamped", placement.Request{Patterns: []string{"../../f"}, Dest: "d"}, "d = F 640"},
@@ -175,7 +176,6 @@ func TestPlace_refuses(t *testing.T) {
 	for name, r := range map[string]placement.Request{
 		"4 several sources to a file":      {Patterns: []string{"f", "dir/e"}, Dest: "new"},
 		"4 several matches to a file":      {Patterns: []string{"dir/*"}, Dest: "new"},
-		"6 nothing matches":                {Patterns: []string{"none*"}, Dest: "new"},
 		"missing source":                   {Patterns: []string{"f", "none"}, Dest: "new", DestDir: true},
 		"directory onto a file":            {Patterns: []string{"dir"}, Dest: "file"},
 		"into a file":                      {Patterns: []string{"f"}, Dest: "file", DestDir: true},

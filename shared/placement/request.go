@@ -18,6 +18,8 @@ type Request struct {
 	Source tree.FS
 	// Patterns are paths or patterns as in [path.Match], from Source's root.
 	Patterns []string
+	// Unmatched, if not nil, is told of patterns that match nothing.
+	Unmatched func(pattern string)
 	// Inline are files from the Dockerfile itself.
 	Inline []Inline
 

@@ -16,10 +16,12 @@ import (
 type selection struct {
 	src tree.FS
 	out *dockerfile.Ignore // what --exclude leaves out; nil if nothing
+	// unmatched is told of patterns that match nothing; it may be nil.
+	unmatched func(pattern string)
 }
 
 func newSelection(r Request) (selection, error) {
-	s := selection{src: r.Source}
+	s := selection{src: r.Source, unmatched: r.Unmatched}
 	if len(r.Exclude) == 0 {
 		return s, nil
 	}
@@ -60,11 +62,11 @@ func outside(e tree.Entry, dir tree.Path) tree.Entry {
 	return e
 }
 
-// matches expands the patterns, in their order. A plain path must exist; of the
-// patterns with wildcards at least one must match, unless a plain path is there too.
+// matches expands the patterns, in their order. A plain path must exist; a pattern
+// with wildcards that matches nothing is told of and is no error, as in BuildKit:
+// that is how Dockerfiles copy what may or may not be there.
 func (s selection) matches(patterns []string) ([]match, error) {
 	var found []match
-	var empty string
 	for _, pattern := range patterns {
 		out := s.out
 		if !hasMeta(pattern) {
@@ -75,17 +77,37 @@ func (s selection) matches(patterns []string) ([]match, error) {
 			return nil, err
 		}
 		if len(got) == 0 {
-			if !hasMeta(pattern) {
-				return nil, &NotFoundError{Pattern: pattern}
+			if err := s.missed(pattern); err != nil {
+				return nil, err
 			}
-			empty = pattern
 		}
 		found = append(found, got...)
 	}
-	if len(found) == 0 && empty != "" {
-		return nil, &NotFoundError{Pattern: empty}
-	}
 	return found, nil
+}
+
+// missed is what it means that a pattern matches nothing.
+func (s selection) missed(pattern string) error {
+	if !isWild(pattern) {
+		return &NotFoundError{Pattern: pattern}
+	}
+	if s.unmatched != nil {
+		s.unmatched(pattern)
+	}
+	return nil
+}
+
+// isWild reports whether a pattern can stand for more than one name.
+func isWild(pattern string) bool {
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '*', '?', '[':
+			return true
+		}
+	}
+	return false
 }
 
 func hasMeta(pattern string) bool { return strings.ContainsAny(pattern, `*?[\`) }

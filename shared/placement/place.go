@@ -111,14 +111,13 @@ func (p *placer) run() (err error) {
 	if into && exists && !at.Node.IsDir() {
 		return &ConflictError{Path: dest, Is: kind(at.Node), New: "a directory"}
 	}
-	p.dest, p.left = dest, p.Time
-	if n := len(found); n > 0 && found[n-1].node.IsDir() && found[n-1].real != tree.Root && len(p.Inline) == 0 {
-		p.left = found[n-1].node.MTime // that of a context or stage itself says nothing
-	}
 	if p.Parents {
 		if err := p.parents(dest); err != nil {
 			return err
 		}
+	}
+	if err := p.timeDir(dest, found); err != nil {
+		return err
 	}
 	for _, m := range found {
 		if err := p.source(m, dest, into); err != nil {
@@ -155,20 +154,10 @@ func (p *placer) source(m match, dest tree.Path, into bool) error {
 	return nil
 }
 
-// directory merges the content of a directory into dest, which takes its time.
+// directory merges the content of a directory into dest.
 func (p *placer) directory(m match, dest tree.Path) error {
 	if err := p.makeDir(dest); err != nil {
 		return err
-	}
-	if n, ok := p.view.placed[dest]; dest != tree.Root && (!ok || !n.MTime.Equal(p.left)) {
-		e, err := tree.Stat(&p.view, dest)
-		if err != nil {
-			return err
-		}
-		e.Node.MTime = p.left
-		if err := p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: e.Node}); err != nil {
-			return err
-		}
 	}
 	for e, err := range p.selection.content(m) {
 		if err != nil {
@@ -211,16 +200,38 @@ func (p *placer) isDir(at tree.Path) bool {
 	return err == nil && e.Node.IsDir()
 }
 
-// makeDir makes dest a directory; one that is there stays as it is.
+// timeDir gives dest the time of the directory whose content is merged into it
+// last of all, and makes it if it is missing. That of a whole context or stage
+// tells nothing.
+func (p *placer) timeDir(dest tree.Path, found []match) error {
+	last := len(found) - 1
+	if last < 0 || !found[last].node.IsDir() || found[last].real == tree.Root || dest == tree.Root {
+		return nil
+	}
+	e, err := tree.Stat(&p.view, dest)
+	n := e.Node
+	switch {
+	case notExist(err):
+		n = p.made
+	case err != nil:
+		return err
+	case !n.IsDir():
+		return p.makeDir(dest)
+	}
+	n.MTime = found[last].node.MTime
+	return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: n})
+}
+
+// makeDir makes dest a directory; one that is there stays as it is. The root is in
+// layers only for what a command does to it.
 func (p *placer) makeDir(dest tree.Path) error {
+	if dest == tree.Root {
+		return nil
+	}
 	e, err := tree.Stat(&p.view, dest)
 	switch {
-	case dest == tree.Root && notExist(err):
-		return nil // it is there without an entry
 	case notExist(err):
-		n := p.made
-		n.MTime = p.timeOf(dest)
-		return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: n})
+		return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: p.made})
 	case err != nil:
 		return err
 	case !e.Node.IsDir():

@@ -63,7 +63,7 @@ func text(root tree.FS, changes layer.Changes) (string, error) {
 			return strings.Join(lines, "\n"), err
 		}
 		if e, err := tree.Stat(root, c.Path); err == nil && c.Node.IsDir() {
-			e.Node.MTime = c.Node.MTime // it was added to
+			e.Node.MTime = c.Node.MTime
 			if e.Node.SameMetadata(c.Node) {
 				continue
 			}

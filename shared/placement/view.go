@@ -4,7 +4,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"time"
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -77,62 +76,52 @@ type sink struct {
 	view  view
 	yield func(layer.Change, error) bool
 	made  tree.Node // what a missing parent becomes
-	// dest is the directory that the sources go to, and left the time that the last
-	// of them leaves it with.
-	dest tree.Path
-	left time.Time
-}
-
-// timeOf is the time of a directory that something is put in.
-func (s *sink) timeOf(dir tree.Path) time.Time {
-	if dir == s.dest {
-		return s.left
-	}
-	return s.made.MTime
 }
 
 // put yields the change after its parents; false means that nobody wants more.
+// The directory that it is in gets the time of now, as on any file system, unless
+// this layer has said something of it already.
 func (s *sink) put(c layer.Change) (bool, error) {
-	if ok, err := s.onTheWay(c); !ok || err != nil {
+	changed := true
+	if c.Node.IsDir() {
+		e, err := tree.Stat(&s.view, c.Path)
+		changed = err != nil || !e.Node.IsDir()
+	}
+	if ok, err := s.onTheWay(c.Path, changed); !ok || err != nil {
 		return ok, err
 	}
 	s.view.put(c.Path, c.Node)
 	return s.yield(c, nil), nil
 }
 
-// onTheWay puts the directories that lead to c and are not yet in this layer. One
-// that c adds to has a new time, as on any disk.
-func (s *sink) onTheWay(c layer.Change) (bool, error) {
-	if c.Path == tree.Root {
+// onTheWay puts the directories that lead to p and are not yet in this layer.
+// changed says that p is new or another than before, and not there just because of
+// what is in it.
+func (s *sink) onTheWay(p tree.Path, changed bool) (bool, error) {
+	if p == tree.Root {
 		return true, nil
 	}
-	dir := c.Path.Parent()
+	dir := p.Parent()
 	if n, ok := s.view.placed[dir]; ok && n.IsDir() || dir == tree.Root {
 		return true, nil
 	}
 	e, err := tree.Stat(&s.view, dir)
-	n := e.Node
+	n, made := e.Node, false
 	switch {
 	case notExist(err):
-		n = s.made
-		n.MTime = s.timeOf(dir)
+		n, made = s.made, true
 	case err != nil:
 		return false, err
 	case !n.IsDir():
 		return false, &ConflictError{Path: dir, Is: kind(n), New: "a directory"}
-	case s.adds(c):
-		n.MTime = s.timeOf(dir)
+	case changed:
+		n.MTime = s.made.MTime
 	}
-	return s.put(layer.Change{Path: dir, Kind: layer.Put, Node: n})
-}
-
-// adds reports whether c is more than a change of a directory that is there.
-func (s *sink) adds(c layer.Change) bool {
-	if !c.Node.IsDir() {
-		return true
+	if ok, err := s.onTheWay(dir, made); !ok || err != nil {
+		return ok, err
 	}
-	_, err := tree.Stat(&s.view, c.Path)
-	return notExist(err)
+	s.view.put(dir, n)
+	return s.yield(layer.Change{Path: dir, Kind: layer.Put, Node: n}, nil), nil
 }
 
 func kind(n tree.Node) string {

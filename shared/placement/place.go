@@ -201,10 +201,11 @@ func (p *placer) isDir(at tree.Path) bool {
 }
 
 // timeDir gives dest the time of the directory whose content is merged into it
-// last of all, and makes it if it is missing.
+// last of all, and makes it if it is missing. That of a whole context or stage
+// tells nothing.
 func (p *placer) timeDir(dest tree.Path, found []match) error {
 	last := len(found) - 1
-	if last < 0 || !found[last].node.IsDir() || dest == tree.Root {
+	if last < 0 || !found[last].node.IsDir() || found[last].real == tree.Root || dest == tree.Root {
 		return nil
 	}
 	e, err := tree.Stat(&p.view, dest)

@@ -36,15 +36,16 @@ type rule struct {
 	first, last string
 }
 
-// ParseIgnore reads the text of a .dockerignore. name is for messages.
+// ParseIgnore reads the text of a .dockerignore. name is for messages. A fault is
+// an [*Error].
 func ParseIgnore(name string, text []byte) (*Ignore, error) {
 	lines, err := ignorefile.ReadAll(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fault(Location{File: name}, "%w", err)
 	}
 	ig, err := compile(lines)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fault(Location{File: name}, "%w", err)
 	}
 	return ig, nil
 }

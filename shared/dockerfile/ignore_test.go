@@ -262,9 +262,9 @@ func TestIgnore_Skip(t *testing.T) {
 
 func TestParseIgnore_errors(t *testing.T) {
 	for text, want := range map[string]string{
-		"a\n!\n":     `read f: pattern "!": illegal exclusion pattern: "!"`,
-		"a\n[\n":     `read f: pattern "[": syntax error in pattern`,
-		"a\n![z-a\n": `read f: pattern "![z-a": syntax error in pattern`,
+		"a\n!\n":     `f: pattern "!": illegal exclusion pattern: "!"`,
+		"a\n[\n":     `f: pattern "[": syntax error in pattern`,
+		"a\n![z-a\n": `f: pattern "![z-a": syntax error in pattern`,
 	} {
 		if _, err := ParseIgnore("f", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v", text, err)

@@ -116,6 +116,9 @@ func (p *placer) run() (err error) {
 			return err
 		}
 	}
+	if err := p.timeDir(dest, found); err != nil {
+		return err
+	}
 	for _, m := range found {
 		if err := p.source(m, dest, into); err != nil {
 			return err
@@ -197,8 +200,34 @@ func (p *placer) isDir(at tree.Path) bool {
 	return err == nil && e.Node.IsDir()
 }
 
-// makeDir makes dest a directory; one that is there stays as it is.
+// timeDir gives dest the time of the directory whose content is merged into it
+// last of all, and makes it if it is missing. That of a whole context or stage
+// tells nothing.
+func (p *placer) timeDir(dest tree.Path, found []match) error {
+	last := len(found) - 1
+	if last < 0 || !found[last].node.IsDir() || found[last].real == tree.Root || dest == tree.Root {
+		return nil
+	}
+	e, err := tree.Stat(&p.view, dest)
+	n := e.Node
+	switch {
+	case notExist(err):
+		n = p.made
+	case err != nil:
+		return err
+	case !n.IsDir():
+		return p.makeDir(dest)
+	}
+	n.MTime = found[last].node.MTime
+	return p.emit(layer.Change{Path: dest, Kind: layer.Put, Node: n})
+}
+
+// makeDir makes dest a directory; one that is there stays as it is. The root is in
+// layers only for what a command does to it.
 func (p *placer) makeDir(dest tree.Path) error {
+	if dest == tree.Root {
+		return nil
+	}
 	e, err := tree.Stat(&p.view, dest)
 	switch {
 	case notExist(err):

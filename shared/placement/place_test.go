@@ -62,8 +62,11 @@ func text(root tree.FS, changes layer.Changes) (string, error) {
 		if err != nil {
 			return strings.Join(lines, "\n"), err
 		}
-		if e, err := tree.Stat(root, c.Path); err == nil && c.Node.IsDir() && e.Node.SameMetadata(c.Node) {
-			continue
+		if e, err := tree.Stat(root, c.Path); err == nil && c.Node.IsDir() {
+			e.Node.MTime = c.Node.MTime
+			if e.Node.SameMetadata(c.Node) {
+				continue
+			}
 		}
 		s := string(c.Path)
 		switch {

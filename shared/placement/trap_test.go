@@ -159,7 +159,7 @@ func TestPlace_link(t *testing.T) {
 		{"27 nor the last one", lnk("lf", "f"), "lf = F 644"},
 		{"27 parents anew", lnk("there/f", "f"), "there/ 755\nthere/f = F 644"},
 		{"27 a directory is not seen", lnk("there", "f"), "there = F 644"},
-		{"27 nor what it holds", lnk("m", "d"), "m/ 755\nm/a = A 644\nm/l/ 755\nm/l/x = x 644"},
+		{"27 nor what it holds", lnk("m", "d"), "m/a = A 644\nm/l/ 755\nm/l/x = x 644"},
 		{"27 file in the way", lnk("file/x", "f"), "file/ 755\nfile/x = F 644"},
 		{"27 the root stays", lnk("", "d"), "a = A 644\nl/ 755\nl/x = x 644"},
 		{"27 owner and mode", owned, "x/ 640 5:6\nx/y = F 640 5:6"},

@@ -79,8 +79,15 @@ type sink struct {
 }
 
 // put yields the change after its parents; false means that nobody wants more.
+// The directory that it is in gets the time of now, as on any file system, unless
+// this layer has said something of it already.
 func (s *sink) put(c layer.Change) (bool, error) {
-	if ok, err := s.onTheWay(c.Path); !ok || err != nil {
+	changed := true
+	if c.Node.IsDir() {
+		e, err := tree.Stat(&s.view, c.Path)
+		changed = err != nil || !e.Node.IsDir()
+	}
+	if ok, err := s.onTheWay(c.Path, changed); !ok || err != nil {
 		return ok, err
 	}
 	s.view.put(c.Path, c.Node)
@@ -88,7 +95,9 @@ func (s *sink) put(c layer.Change) (bool, error) {
 }
 
 // onTheWay puts the directories that lead to p and are not yet in this layer.
-func (s *sink) onTheWay(p tree.Path) (bool, error) {
+// changed says that p is new or another than before, and not there just because of
+// what is in it.
+func (s *sink) onTheWay(p tree.Path, changed bool) (bool, error) {
 	if p == tree.Root {
 		return true, nil
 	}
@@ -97,16 +106,22 @@ func (s *sink) onTheWay(p tree.Path) (bool, error) {
 		return true, nil
 	}
 	e, err := tree.Stat(&s.view, dir)
-	n := e.Node
+	n, made := e.Node, false
 	switch {
 	case notExist(err):
-		n = s.made
+		n, made = s.made, true
 	case err != nil:
 		return false, err
 	case !n.IsDir():
 		return false, &ConflictError{Path: dir, Is: kind(n), New: "a directory"}
+	case changed:
+		n.MTime = s.made.MTime
 	}
-	return s.put(layer.Change{Path: dir, Kind: layer.Put, Node: n})
+	if ok, err := s.onTheWay(dir, made); !ok || err != nil {
+		return ok, err
+	}
+	s.view.put(dir, n)
+	return s.yield(layer.Change{Path: dir, Kind: layer.Put, Node: n}, nil), nil
 }
 
 func kind(n tree.Node) string {

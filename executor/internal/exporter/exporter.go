@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -143,6 +144,9 @@ func (t *then) Image(ctx context.Context, img v1.Image) error {
 // exitOutput is the exit code of what cannot be written, after sysexits.
 const exitOutput = 73
 
+// exitFull is the one of a disk that is full or fails.
+const exitFull = 74
+
 // OutputError is a file or directory that could not be written.
 type OutputError struct {
 	What string // such as "OCI layout"
@@ -162,11 +166,14 @@ func (e *OutputError) Error() string {
 func (e *OutputError) Unwrap() error { return e.Err }
 
 // ExitCode is that of what caused the failure, if that has one: a base layer that
-// could not be pulled, say.
+// could not be pulled, say, or a disk that is full.
 func (e *OutputError) ExitCode() int {
 	var inner *registry.Error
-	if errors.As(e.Err, &inner) {
+	switch {
+	case errors.As(e.Err, &inner):
 		return inner.ExitCode()
+	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT), errors.Is(e.Err, syscall.EIO):
+		return exitFull
 	}
 	return exitOutput
 }

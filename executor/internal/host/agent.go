@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -61,8 +62,8 @@ func (a *Agent) open(path string) error {
 		if a.socket != "" {
 			return errors.New("it names more than one agent")
 		}
-		a.socket = path
-		return nil
+		a.socket, err = filepath.Abs(path)
+		return err
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is neither a socket nor a file", path)
 	case info.Size() > maxKey:

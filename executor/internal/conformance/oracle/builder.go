@@ -214,7 +214,7 @@ func (b *buildkit) flag(c *conformance.Built, a conformance.Arg) ([]string, erro
 	name, value, _ := strings.Cut(a.Value, "=")
 	opt := func(s string) ([]string, error) { return []string{"--opt", s}, nil }
 	switch a.Flag {
-	case "--dockerfile", "--cache-mounts", "--reproducible", "--single-snapshot":
+	case "--dockerfile", "--cache-mounts", "--reproducible", "--single-snapshot", "--cleanup":
 		return nil, nil
 	case "--build-arg":
 		if !strings.Contains(a.Value, "=") {
@@ -286,7 +286,7 @@ func (b *buildah) build(ctx context.Context, c *conformance.Built, out string) (
 	where := "context"
 	for _, a := range args {
 		switch a.Flag {
-		case "--dockerfile", "--cache-mounts", "--reproducible", "--single-snapshot":
+		case "--dockerfile", "--cache-mounts", "--reproducible", "--single-snapshot", "--cleanup":
 		case "--context":
 			where = a.Value
 		case "--custom-platform", "--customPlatform":

@@ -1,0 +1,5 @@
+// Package build knows what this binary is.
+package build
+
+// Version is set by the linker.
+var Version = "unknown"

@@ -1,0 +1,9 @@
+package build
+
+import "testing"
+
+func TestVersion(t *testing.T) {
+	if Version == "" {
+		t.Error("no version")
+	}
+}

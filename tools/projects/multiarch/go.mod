@@ -1,0 +1,3 @@
+module example.com/acme/which
+
+go 1.22

@@ -1,0 +1,3 @@
+module example.com/tiny/ids
+
+go 1.22

@@ -1,0 +1,3 @@
+module example.com/tiny/mux
+
+go 1.22

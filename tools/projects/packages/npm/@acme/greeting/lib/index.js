@@ -1,0 +1,3 @@
+'use strict';
+
+exports.greet = (who) => `Hello, ${who}!`;

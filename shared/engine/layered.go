@@ -123,11 +123,16 @@ func (s *store) take(ctx context.Context, changes layer.Changes, wanted map[tree
 		if err != nil {
 			return err
 		}
-		if c.Kind != layer.Put || !wanted[c.Path] || c.Node.Type != tree.File {
+		if c.Kind != layer.Put || c.Node.Type != tree.File {
 			continue
 		}
-		if c.Hard != "" {
-			s.held[c.Path] = s.held[c.Hard]
+		if at, ok := s.held[c.Hard]; ok && c.Hard != "" {
+			// Wanted or not: a link that is may be made to it.
+			s.held[c.Path] = at
+			continue
+		}
+		delete(s.held, c.Path)
+		if !wanted[c.Path] || c.Hard != "" {
 			continue
 		}
 		r, err := c.Open()

@@ -6,7 +6,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 [ "$(id -u)" = 0 ] || die "the end-to-end tests need root"
 need go=golang buildah=buildah docker-registry=docker-registry podman=podman runc=runc skopeo=skopeo mmdebstrap=mmdebstrap unshare=util-linux
-"$top/tools/fixtures/build.sh" debian golang goapp >/dev/null
+"$top/tools/fixtures/build.sh" debian golang gosmall node python maven nginx apt goapp >/dev/null
 
 bin=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-e2e-bin.XXXXXX")
 trap 'rm -rf "$bin"' EXIT

@@ -290,8 +290,23 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return out.Close()
 }
 
-// Remove deletes a state directory, the mounts a storage driver left in it first.
+// Remove deletes a state directory, the mounts a storage driver left in it first. A container's last process may still be at that, so it is tried
+// for some seconds.
 func Remove(dir string) error {
+	var err error
+	for range 50 {
+		if err = unmountBelow(dir); err != nil {
+			return err
+		}
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func unmountBelow(dir string) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
@@ -302,7 +317,7 @@ func Remove(dir string) error {
 			_ = syscall.Unmount(f[4], syscall.MNT_DETACH)
 		}
 	}
-	return os.RemoveAll(dir)
+	return nil
 }
 
 // Slug is the builder's name as part of a path.

@@ -7,7 +7,8 @@ WORKDIR /repo
 COPY --from=shared . libs/shared/
 
 FROM toolchain AS test
-RUN --mount=type=cache,target=/root/.cache/go-build cd libs/shared && go test ./... >/test.log
+RUN --mount=type=cache,target=/root/.cache/go-build \
+    cd libs/shared && go test ./... >/test.log && find . -name '*.secret' >>/test.log
 
 FROM toolchain AS build
 ARG SERVICE

@@ -169,9 +169,10 @@ func (w world) buildProject(t *testing.T, top string, p project, driver, state, 
 			argv = append(argv, "--secret=id="+id+",src="+filepath.Join(state, "secrets", id))
 		}
 	} else {
+		// Not /workspace: Dockerfiles use that themselves, and in place there is one root for both.
 		run := []string{"run", "--rm", "--network", "host", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
-			"-v", dir + ":/workspace:ro", "-v", dockerfile + ":/Dockerfile.e2e:ro", "-v", state + "/cache:/cache", "-v", state + "/secrets:/secrets:ro"}
-		flags = append(flags, "--isolation=in-place", "--force", "--cache-mounts=/cache", "--context=/workspace", "--dockerfile=/Dockerfile.e2e")
+			"-v", dir + ":/context:ro", "-v", dockerfile + ":/Dockerfile.e2e:ro", "-v", state + "/cache:/cache", "-v", state + "/secrets:/secrets:ro"}
+		flags = append(flags, "--isolation=in-place", "--force", "--cache-mounts=/cache", "--context=/context", "--dockerfile=/Dockerfile.e2e")
 		for name, sub := range p.contexts {
 			run = append(run, "-v", filepath.Join(top, sub)+":/contexts/"+name+":ro")
 			flags = append(flags, "--build-context="+name+"=/contexts/"+name)

@@ -20,4 +20,4 @@ else
 fi
 export EXECUTOR
 cd "$top/tools/bench"
-GOWORK=off go test -tags e2e -count=1 -timeout 60m -v "$@" ./e2e
+GOWORK=off go test -tags e2e -count=1 -timeout 90m -v "$@" ./e2e

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -24,6 +25,10 @@ const grace = 2 * time.Second
 
 // pipesDir is where a command finds its [sandbox.File]s.
 const pipesDir = "/dev/pipes"
+
+// execDir holds them where nothing below /dev can be executed, which is so in the
+// containers of some runtimes; pipesDir is then a link to it.
+const execDir = "/.kaniko-pipes"
 
 // Main is to be called before anything else in main and in TestMain: it returns
 // at once unless this process was started as init, and then never.
@@ -266,10 +271,7 @@ func (p *initProcess) putFiles(files []sandbox.File, who identity) error {
 	fail := func(err error) error {
 		return &SetupError{Step: "put the command's files into " + pipesDir, Err: err}
 	}
-	if _, err := p.ensure(pipesDir, false); err != nil {
-		return fail(err)
-	}
-	dir, err := os.OpenRoot(pipesDir)
+	dir, err := p.openPipes(files)
 	if err != nil {
 		return fail(err)
 	}
@@ -298,6 +300,35 @@ func (p *initProcess) putFiles(files []sandbox.File, who identity) error {
 		}
 	}
 	return nil
+}
+
+// openPipes makes the directory of the command's files, and leads pipesDir to it.
+func (p *initProcess) openPipes(files []sandbox.File) (*os.Root, error) {
+	if !anyExecutable(files) || !noExec(filepath.Dir(pipesDir)) {
+		if _, err := p.ensure(pipesDir, false); err != nil {
+			return nil, err
+		}
+		return os.OpenRoot(pipesDir)
+	}
+	if _, err := p.ensure(execDir, false); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(execDir, pipesDir); err != nil {
+		return nil, err
+	}
+	p.undo = append(p.undo, func() { os.Remove(pipesDir) })
+	return os.OpenRoot(execDir)
+}
+
+func anyExecutable(files []sandbox.File) bool {
+	const anybody = 0o111
+	return slices.ContainsFunc(files, func(f sandbox.File) bool { return f.Mode&anybody != 0 })
+}
+
+// noExec reports whether programs in a directory are refused for the way it is mounted.
+func noExec(dir string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(dir, &fs) == nil && fs.Flags&unix.ST_NOEXEC != 0
 }
 
 // controlPair is the socket between parent and init: the parent's end and init's.

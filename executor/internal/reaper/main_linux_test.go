@@ -551,6 +551,40 @@ func TestRun_parentKilled(t *testing.T) {
 	})
 }
 
+// Some container runtimes mount /dev without the right to execute what is in it.
+func TestRun_filesNoExec(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	const inside = "REAPER_TEST_DEV_IS_NOEXEC"
+	if os.Getenv(inside) == "" {
+		script := `mount --bind /dev /dev && mount -o remount,bind,noexec /dev || exit 77; exec "$0" -test.run "$1" -test.v`
+		cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, os.Args[0], "^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() == 77 {
+			t.Skipf("no mount namespace here: %v: %s", err, out)
+		}
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	out, err := run(t, Spec{Process: sandbox.Process{
+		Args:  []string{"/dev/pipes/script"},
+		Files: []sandbox.File{{Name: "script", Mode: 0o755, Data: "#!/bin/sh\necho \"$0\"\n"}},
+		User:  "1234:1234",
+	}})
+	if want := "/dev/pipes/script\n"; err != nil || out != want {
+		t.Errorf("output %q, error %v; want %q", out, err, want)
+	}
+	for _, dir := range []string{pipesDir, execDir} {
+		if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", dir, err)
+		}
+	}
+}
+
 func TestRun_files(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("making /dev/pipes needs root")

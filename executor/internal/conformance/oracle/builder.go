@@ -297,6 +297,12 @@ func (b *buildah) build(ctx context.Context, c *conformance.Built, out string) (
 			return result{}, fmt.Errorf("%s: how is %s said to buildah? teach it to the oracle", c.File, a.Flag)
 		}
 	}
+	// Its cache mounts lie there, and are not to be those of another case.
+	tmp := filepath.Join(out, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return result{}, err
+	}
+	argv = append([]string{"env", "TMPDIR=" + tmp}, argv...)
 	said, exit, err := sh(ctx, c, append(argv, where)...)
 	if err != nil || exit != 0 {
 		return result{said: said, exit: exit}, err

@@ -101,6 +101,9 @@ func (e *ReservedError) Error() string {
 
 func (e *ReservedError) Unwrap() error { return layer.ErrReservedName }
 
+// ExitCode is that of input that cannot be built.
+func (e *ReservedError) ExitCode() int { return exitDockerfile }
+
 // Hint says how to do without the file.
 func (e *ReservedError) Hint() string {
 	return "leave it out with --exclude or .dockerignore, or rename it"
@@ -115,6 +118,9 @@ type ArchiveError struct {
 func (e *ArchiveError) Error() string { return fmt.Sprintf("unpack %s: %v", e.Archive.Abs(), e.Err) }
 
 func (e *ArchiveError) Unwrap() error { return e.Err }
+
+// ExitCode is that of input that cannot be built.
+func (e *ArchiveError) ExitCode() int { return exitDockerfile }
 
 // Hint says how to have the file as it is.
 func (e *ArchiveError) Hint() string { return "ADD --unpack=false and COPY place an archive as it is" }

@@ -44,20 +44,33 @@ func (f *Fetcher) Fetch(ctx context.Context, r plan.Remote) (tree.FS, tree.Path,
 	if err != nil {
 		return nil, "", nil, errors.Join(err, disk.Remove(dir))
 	}
-	return files, from, func() error { return disk.Remove(dir) }, nil
+	return files, from, func() error {
+		var err error
+		if open, ok := files.(io.Closer); ok {
+			err = open.Close()
+		}
+		return errors.Join(err, disk.Remove(dir))
+	}, nil
 }
 
 func (f *Fetcher) repository(ctx context.Context, r plan.Remote, dir string) (tree.FS, tree.Path, error) {
-	ref, err := git.Parse(r.URL)
-	if err != nil {
-		return nil, "", err
-	}
-	o := git.Options{Checksum: r.Checksum, Client: f.Client, Credentials: f.Credentials, KeepGitDir: r.KeepGitDir}
-	if _, err := git.Fetch(ctx, ref, dir, o); err != nil {
+	if err := f.checkOut(ctx, r, dir); err != nil {
 		return nil, "", err
 	}
 	files, err := disk.Open(dir, disk.Options{})
 	return files, tree.Root, err
+}
+
+// checkOut writes what r wants of a repository into dir.
+func (f *Fetcher) checkOut(ctx context.Context, r plan.Remote, dir string) error {
+	ref, err := git.Parse(r.URL)
+	if err != nil {
+		return err
+	}
+	_, err = git.Fetch(ctx, ref, dir, git.Options{
+		Checksum: r.Checksum, Client: f.Client, Credentials: f.Credentials, KeepGitDir: r.KeepGitDir,
+	})
+	return err
 }
 
 func (f *Fetcher) file(ctx context.Context, r plan.Remote, dir string) (tree.FS, tree.Path, error) {
@@ -102,12 +115,7 @@ func (f *Fetcher) Directory(ctx context.Context, address string) (string, error)
 		return "", fmt.Errorf("make a directory to fetch into: %w", err)
 	}
 	if dockerfile.Remote(address) == dockerfile.Repository {
-		ref, err := git.Parse(address)
-		if err != nil {
-			return "", err
-		}
-		_, err = git.Fetch(ctx, ref, dir, git.Options{Client: f.Client, Credentials: f.Credentials})
-		return dir, err
+		return dir, f.checkOut(ctx, plan.Remote{URL: address}, dir)
 	}
 	files, from, release, err := f.Fetch(ctx, plan.Remote{URL: address})
 	if err != nil {

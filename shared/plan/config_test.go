@@ -281,3 +281,14 @@ func TestCompile_text(t *testing.T) {
 		t.Errorf("%q %+v", last.Text, last.At)
 	}
 }
+
+func TestFileName(t *testing.T) {
+	for path, want := range map[string]string{
+		"/dated.txt": "dated.txt", "/a/b.tar.gz?x=1&y=2": "b.tar.gz", "/a/b#fragment": "b", "/dir/": "dir", "/a%20b%2fc": "c",
+		"": "", "/": "", "/?q": "", "/..": "", "/a%00": "", ":x/y": "",
+	} {
+		if got := fileName("http://h" + path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}

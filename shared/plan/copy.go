@@ -156,7 +156,9 @@ func (c *copyBuilder) dest() error {
 	return nil
 }
 
-// fileName is the last part of a URL's path, empty if it has none.
+// fileName is the last part of a URL's path, without escapes; empty if it has none.
+// What the server would call the file, or where it redirects to, has no say: the
+// name must be known before anything is fetched.
 func fileName(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {

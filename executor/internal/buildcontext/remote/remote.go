@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
-	"strings"
 	"time"
 )
 
@@ -24,10 +22,6 @@ const Mode = 0o600
 
 // A File is a file that was fetched.
 type File struct {
-	// Name is the last part of the URL's path, without escapes; empty if the path
-	// has none. What the server would call the file, or where it redirected to, has
-	// no say: the name must be known before anything is fetched.
-	Name string
 	Size int64 // in bytes
 	// ModTime is the server's Last-Modified; zero if it sent none that can be read.
 	ModTime time.Time
@@ -45,20 +39,6 @@ type File struct {
 // process's proxies and authorities.
 func Fetch(ctx context.Context, client *http.Client, url, dir, checksum string) (File, error) {
 	return fetch(ctx, client, url, dir, checksum, Retry{})
-}
-
-// NameOf is the [File.Name] that the file at a URL will have; an unreadable URL
-// has none.
-func NameOf(source string) string {
-	u, err := url.Parse(source)
-	if err != nil {
-		return ""
-	}
-	name := path.Base(u.Path)
-	if name == "." || name == "/" || name == ".." || strings.ContainsRune(name, 0) {
-		return ""
-	}
-	return name
 }
 
 func fetch(ctx context.Context, client *http.Client, source, dir, checksum string, retry Retry) (File, error) {
@@ -97,7 +77,7 @@ func fetch(ctx context.Context, client *http.Client, source, dir, checksum strin
 		os.Remove(file.Name())
 		return File{}, err
 	}
-	f.Name, f.Path = NameOf(source), file.Name()
+	f.Path = file.Name()
 	return f, nil
 }
 

@@ -54,32 +54,15 @@ func (r *redactor) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	text := append(r.held, p...)
-	for _, s := range r.secrets {
-		text = bytes.ReplaceAll(text, s, []byte(masked))
-	}
-	cut := len(text) - r.begun(text)
-	r.held = bytes.Clone(text[cut:])
-	if cut == 0 {
+	clean, rest := r.mask(text, false)
+	r.held = bytes.Clone(rest)
+	if len(clean) == 0 {
 		return len(p), nil
 	}
-	if _, err := r.to.Write(text[:cut]); err != nil {
+	if _, err := r.to.Write(clean); err != nil {
 		return 0, err
 	}
 	return len(p), nil
-}
-
-// begun is how many bytes at the end of text could be the beginning of a secret.
-func (r *redactor) begun(text []byte) int {
-	most := 0
-	for _, s := range r.secrets {
-		for n := min(len(s)-1, len(text)); n > most; n-- {
-			if bytes.Equal(text[len(text)-n:], s[:n]) {
-				most = n
-				break
-			}
-		}
-	}
-	return most
 }
 
 // Flush passes on what was held back.
@@ -87,7 +70,56 @@ func (r *redactor) Flush() error {
 	if len(r.held) == 0 || r.to == nil {
 		return nil
 	}
-	_, err := r.to.Write(r.held)
+	clean, _ := r.mask(r.held, true)
 	r.held = nil
+	_, err := r.to.Write(clean)
 	return err
+}
+
+// mask takes secrets out, at each place the longest. Unless nothing is to follow,
+// rest is what may still become a secret, or a longer one.
+func (r *redactor) mask(text []byte, last bool) (clean, rest []byte) {
+	for len(text) > 0 {
+		next := r.next(text)
+		clean, text = append(clean, text[:next]...), text[next:]
+		if !last && r.begins(text) {
+			return clean, text
+		}
+		n := r.match(text)
+		if n > 0 {
+			clean = append(clean, masked...)
+		} else if n = min(1, len(text)); n > 0 {
+			clean = append(clean, text[0])
+		}
+		text = text[n:]
+	}
+	return clean, nil
+}
+
+// next is where text first has a byte that a secret begins with.
+func (r *redactor) next(text []byte) int {
+	at := len(text)
+	for _, s := range r.secrets {
+		if i := bytes.IndexByte(text[:at], s[0]); i >= 0 {
+			at = i
+		}
+	}
+	return at
+}
+
+// begins reports whether text is the beginning of a secret, and not all of it.
+func (r *redactor) begins(text []byte) bool {
+	return slices.ContainsFunc(r.secrets, func(s []byte) bool {
+		return len(text) > 0 && len(text) < len(s) && bytes.HasPrefix(s, text)
+	})
+}
+
+// match is how long the longest secret is that text begins with; 0 is none.
+func (r *redactor) match(text []byte) int {
+	for _, s := range r.secrets {
+		if bytes.HasPrefix(text, s) {
+			return len(s)
+		}
+	}
+	return 0
 }

@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
@@ -55,7 +54,7 @@ func (d *Dir) Resolve(ctx context.Context, ref string, p v1.Platform) (*plan.Ima
 }
 
 // Image opens an image that was resolved. Its layers are
-// [remote.MountableLayer]s, so that a registry client can take them over from
+// [registry.Located], so that a registry client can take them over from
 // where they are; opening one fetches it into the directory, unless it is there.
 // ctx governs reads of the layers too.
 func (d *Dir) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
@@ -65,7 +64,7 @@ func (d *Dir) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	}
 	i := &image{Image: from}
 	for _, b := range from.Blobs() {
-		i.layers = append(i.layers, &remote.MountableLayer{Layer: &baseLayer{Layer: b, ctx: ctx, dir: d}, Reference: from.Ref()})
+		i.layers = append(i.layers, &baseLayer{Layer: b, ctx: ctx, dir: d})
 	}
 	return i, nil
 }

@@ -59,6 +59,9 @@ type retyped struct {
 	mediaType types.MediaType
 }
 
+// Unwrap is the layer under its own media type.
+func (r *retyped) Unwrap() v1.Layer { return r.Layer }
+
 // MediaType implements [v1.Layer].
 func (r *retyped) MediaType() (types.MediaType, error) { return r.mediaType, nil }
 

@@ -452,8 +452,10 @@ var (
 	public = regexp.MustCompile(`(?i)(?:^|_)(?:public|file|version)(?:_|$)`)
 )
 
+func soundsSecret(name string) bool { return secret.MatchString(name) && !public.MatchString(name) }
+
 func (b *builder) warnSecret(name string) {
-	if secret.MatchString(name) && !public.MatchString(name) {
+	if soundsSecret(name) {
 		b.c.warn(b.src, "SecretsUsedInArgOrEnv", "%s %s sounds like a secret, and anyone with the image can read it", b.src.Name, name)
 	}
 }

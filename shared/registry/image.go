@@ -9,13 +9,12 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
-// Image is an image in a registry. Its layers are [remote.MountableLayer]s, each
-// around a [Layer], and are read from the registry each time they are opened.
+// Image is an image in a registry. Its layers are each a [Layer], and are read from
+// the registry each time they are opened.
 type Image struct {
 	ctx    context.Context
 	client *Client
@@ -50,7 +49,7 @@ func (c *Client) image(ctx context.Context, repo name.Repository, m *manifest) (
 	}
 	i := &Image{ctx: ctx, client: c, ref: repo.Digest(m.digest.String()), content: shared}
 	for _, b := range i.Blobs() {
-		i.layers = append(i.layers, &remote.MountableLayer{Layer: b, Reference: i.ref})
+		i.layers = append(i.layers, b)
 	}
 	return i, nil
 }
@@ -70,7 +69,7 @@ func (i *Image) Platform() (v1.Platform, error) {
 // Layers are the image's layers, the lowest first.
 func (i *Image) Layers() ([]v1.Layer, error) { return append([]v1.Layer(nil), i.layers...), nil }
 
-// Blobs are the layers without what makes them mountable.
+// Blobs are the layers as what they are.
 func (i *Image) Blobs() []*Layer {
 	blobs := make([]*Layer, len(i.parsed.Layers))
 	for n, d := range i.parsed.Layers {
@@ -153,6 +152,22 @@ func (i *Image) LayerByDiffID(h v1.Hash) (v1.Layer, error) {
 	}
 	return nil, fmt.Errorf("%s has no layer of content %s: %w", i.ref, h, ErrNotFound)
 }
+
+// Located is a layer that is in a registry, from where another of its repositories
+// can take it over.
+type Located interface{ Ref() name.Digest }
+
+// Placed is a layer that was brought to a registry.
+type Placed struct {
+	v1.Layer
+	At name.Digest // the repository, and the layer's digest
+}
+
+// Ref implements [Located].
+func (p *Placed) Ref() name.Digest { return p.At }
+
+// Unwrap is the layer as it is elsewhere.
+func (p *Placed) Unwrap() v1.Layer { return p.Layer }
 
 // Layer is a layer of an [Image].
 type Layer struct {

@@ -14,10 +14,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
 // early is how much of a layer that is still being written is held back, in
@@ -56,7 +57,7 @@ func (c *Client) CheckPush(ctx context.Context, repo name.Repository) error {
 }
 
 // PushLayer sees to it that a repository has a layer: one that is there is left
-// alone, one that a [remote.MountableLayer] says is elsewhere in the registry is
+// alone, one that is [Located] elsewhere in the registry is
 // mounted, any other uploaded, once, however often it is asked for. A layer whose
 // digest is not known yet is sent while it is being written; its Compressed must
 // start over each time it is called, and closing what that returns must end a Read
@@ -99,8 +100,8 @@ func (c *Client) pushLayer(ctx context.Context, repo name.Repository, l v1.Layer
 func (c *Client) pushKnown(ctx context.Context, repo name.Repository, l v1.Layer, h v1.Hash) error {
 	_, err := c.blobs.get(ctx, blobKey{repo.Name(), h}, func(ctx context.Context) (struct{}, error) {
 		var source name.Reference
-		if m, ok := l.(*remote.MountableLayer); ok && m.Reference.Context().RegistryStr() == repo.RegistryStr() {
-			source = m.Reference
+		if at, ok := layer.As[Located](l); ok && at.Ref().Context().RegistryStr() == repo.RegistryStr() {
+			source = at.Ref()
 		}
 		if source != nil && source.Context().RepositoryStr() == repo.RepositoryStr() {
 			return struct{}{}, nil // it was found there

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kaniko-suite/kaniko/shared/engine"
@@ -125,10 +124,7 @@ func (r *Registry) layer(ctx context.Context, of []name.Repository, l v1.Layer) 
 	if err != nil {
 		return // of a layer that could be pushed nowhere
 	}
-	if m, ok := l.(*remote.MountableLayer); ok {
-		l = m.Layer
-	}
-	from := &remote.MountableLayer{Layer: l, Reference: has.Digest(digest.String())}
+	from := &registry.Placed{Layer: l, At: has.Digest(digest.String())}
 	var g errgroup.Group
 	for _, repo := range rest {
 		g.Go(func() error {

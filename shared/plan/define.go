@@ -1,0 +1,279 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
+
+// Inputs is what a step's result depends on beside the step itself.
+type Inputs struct {
+	// Below says what files the step finds.
+	Below Identity
+	// Readings are what the step reads from elsewhere, in the order of [Reads].
+	Readings []Reading
+	Platform v1.Platform
+	// Clamp is the time that no file of a layer is later than; zero without.
+	Clamp time.Time
+}
+
+// Identity names a file system by how it came to be; its zero value is the empty one.
+type Identity struct {
+	Image v1.Hash      // the manifest's digest
+	Step  cachekey.Key // of the last step that could change a file
+}
+
+// Reading is what a step reads from one place: all of a file system by how it came
+// to be or, if Listed is set, files by their content.
+type Reading struct {
+	From   Identity
+	Listed bool
+	Files  []File
+	// Owners tells that the owners of Files matter.
+	Owners bool
+}
+
+// File is a file that a step reads.
+type File struct {
+	tree.Entry
+	Digest string // of a regular file's content
+}
+
+// Reads are what an op reads from elsewhere, in the order that [Inputs] has it.
+func Reads(op Op) []Read {
+	var all []Read
+	switch op := op.(type) {
+	case Copy:
+		if len(op.Sources) > 0 {
+			all = append(all, Read{From: op.From, Patterns: op.Sources, Parents: op.Parents, Exclude: op.Exclude})
+		}
+		for i := range op.Remotes {
+			if !op.Remotes[i].fixed() {
+				all = append(all, Read{Remote: &op.Remotes[i]})
+			}
+		}
+	case Run:
+		for _, m := range op.Mounts {
+			if m.readsFiles() {
+				all = append(all, Read{From: m.From, Path: m.Source, Exact: true})
+			}
+		}
+	}
+	return all
+}
+
+// Read is something that a step reads from elsewhere: a remote source that may have
+// something else the next time, or files of a file system.
+type Read struct {
+	Remote *Remote
+	// From is where files are; nil is the build context.
+	From *Source
+	// Patterns, Parents and Exclude are COPY's.
+	Patterns []string
+	Parents  bool
+	Exclude  []string
+	// Path is what a mount shows, if Exact is set.
+	Path  string
+	Exact bool
+}
+
+// Definition is the text that the result of a step depends on: two steps with the
+// same make the same of the files. It is empty for a step that touches none.
+func Definition(op Op, in Inputs) cachekey.Definition {
+	d := definer{w: cachekey.NewWriter(), readings: in.Readings}
+	switch op := op.(type) {
+	case Run:
+		d.identity("parent", in.Below)
+		d.w.Line("platform", formatPlatform(in.Platform))
+		d.run(op)
+	case Copy:
+		if !op.Link {
+			d.identity("parent", in.Below)
+		}
+		d.copy(op)
+	case Dir:
+		d.identity("parent", in.Below)
+		d.w.Line("dir", op.Path)
+		d.set("user", op.User)
+	case Meta:
+		return ""
+	}
+	if !in.Clamp.IsZero() {
+		d.w.Line("clamp", strconv.FormatInt(in.Clamp.Unix(), 10))
+	}
+	return d.w.Definition()
+}
+
+type definer struct {
+	w        *cachekey.Writer
+	readings []Reading
+}
+
+func (d *definer) identity(word string, of Identity) {
+	switch {
+	case of.Step != "":
+		d.w.Line(word, "step", of.Step.Digest())
+	case of.Image != (v1.Hash{}):
+		d.w.Line(word, "image", of.Image.String())
+	default:
+		d.w.Line(word, scratch)
+	}
+}
+
+func (d *definer) set(word, value string) {
+	if value != "" {
+		d.w.Line(word, value)
+	}
+}
+
+func (d *definer) flag(word string, is bool) {
+	if is {
+		d.w.Line(word)
+	}
+}
+
+func (d *definer) run(op Run) {
+	d.w.Line(append([]string{"run"}, op.Args...)...)
+	for _, e := range slices.Sorted(slices.Values(op.Env)) {
+		name, value, _ := strings.Cut(e, "=")
+		switch {
+		case slices.Contains(op.Unkeyed, name):
+		case soundsSecret(name):
+			d.w.Line("env", name, "hidden", digest(value))
+		default:
+			d.w.Line("env", name, value)
+		}
+	}
+	d.w.Line("in", op.Dir)
+	d.set("user", op.User)
+	d.flag("offline", op.Offline)
+	for _, f := range op.Files {
+		d.w.Line("script", f.Name, mode(f.Mode), f.Data)
+	}
+	for _, m := range op.Mounts {
+		d.mount(m)
+	}
+}
+
+// digest stands for a value that is not to be told.
+func digest(value string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(value))) }
+
+func mode(m tree.Mode) string { return fmt.Sprintf("%04o", m) }
+
+func owner(uid, gid int) string { return fmt.Sprintf("%d:%d", uid, gid) }
+
+// mount says what a command finds mounted. Of secrets and caches that is not what is
+// in them.
+func (d *definer) mount(m Mount) {
+	d.w.Line("mount", string(m.Type), m.Target)
+	d.set("id", m.ID)
+	d.set("variable", m.Env)
+	d.set("source", m.Source)
+	d.set("sharing", string(m.Sharing))
+	d.flag("read-only", m.ReadOnly)
+	if m.Size != 0 {
+		d.w.Line("size", strconv.FormatInt(m.Size, 10))
+	}
+	d.w.Line("made", mode(m.Mode), owner(m.UID, m.GID))
+	if m.readsFiles() {
+		d.reading()
+	}
+}
+
+// readsFiles reports whether a mount shows files from elsewhere.
+func (m Mount) readsFiles() bool { return m.Type == dockerfile.MountBind || m.From != nil }
+
+func (d *definer) copy(op Copy) {
+	form := "file"
+	if op.DestDir {
+		form = "directory"
+	}
+	d.w.Line("copy", op.Dest, form)
+	d.set("chown", op.Chown)
+	if op.Chmod != nil {
+		d.w.Line("chmod", op.Chmod.String())
+	}
+	d.flag("unpack", op.Unpack)
+	d.flag("parents", op.Parents)
+	d.flag("link", op.Link)
+	for _, e := range op.Exclude {
+		d.w.Line("exclude", e)
+	}
+	if len(op.Sources) > 0 {
+		d.w.Line(append([]string{"sources"}, op.Sources...)...)
+		d.reading()
+	}
+	for _, r := range op.Remotes {
+		d.w.Line("remote", r.URL, r.Name)
+		d.set("checksum", r.Checksum)
+		d.flag("repository", r.Git)
+		d.flag("unpack", r.Unpack)
+		if r.KeepGitDir != nil {
+			d.w.Line("git-directory", strconv.FormatBool(*r.KeepGitDir))
+		}
+		if !r.fixed() {
+			d.reading()
+		}
+	}
+	for _, f := range op.Inline {
+		d.w.Line("inline", f.Name, f.Data)
+	}
+}
+
+// fixed reports whether the checksum leaves no choice of what is fetched: one of a
+// file, or the whole name of a commit.
+func (r Remote) fixed() bool { return r.Checksum != "" && (!r.Git || len(r.Checksum) >= commitDigits) }
+
+// commitDigits is how long the name of a commit is, by SHA-1.
+const commitDigits = 40
+
+// reading says what the next of the readings is.
+func (d *definer) reading() {
+	r := d.readings[0]
+	d.readings = d.readings[1:]
+	if !r.Listed {
+		d.identity("from", r.From)
+		return
+	}
+	d.w.Line("from", "files")
+	for _, f := range r.Files {
+		d.file(f, r.Owners)
+	}
+}
+
+func (d *definer) file(f File, owners bool) {
+	n := f.Node
+	var fields []string
+	add := func(s ...string) { fields = append(fields, s...) }
+	switch {
+	case f.Hard != "":
+		d.w.Line("hard", string(f.Hard), string(f.Path))
+		return
+	case n.Type == tree.File:
+		add("file", mode(n.Mode), f.Digest)
+	case n.Type == tree.Dir:
+		add("directory", mode(n.Mode))
+	case n.Type == tree.Symlink:
+		add("symlink", n.Link)
+	default:
+		add("special", strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor)))
+	}
+	if owners {
+		add(owner(n.UID, n.GID))
+	}
+	add(string(f.Path))
+	d.w.Line(fields...)
+	for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
+		d.w.Line("xattr", name, n.Xattrs[name])
+	}
+}

@@ -47,6 +47,8 @@ type Reading struct {
 type File struct {
 	tree.Entry
 	Digest string // of a regular file's content
+	// As is what the step knows it by, if that is not its path.
+	As string
 }
 
 // Reads are what an op reads from elsewhere, in the order that [Inputs] has it.
@@ -253,6 +255,7 @@ func (d *definer) reading() {
 
 func (d *definer) file(f File, owners bool) {
 	n := f.Node
+	d.set("as", f.As)
 	var fields []string
 	add := func(s ...string) { fields = append(fields, s...) }
 	switch {

@@ -49,7 +49,10 @@ type Entry struct {
 	// Layer is what the step did to files; nil if that is nothing. Reading one that
 	// is not there any more, or not what it was, fails with a [LostError]. It is a
 	// layer.Indexed if the entry has an index.
-	Layer   v1.Layer
+	Layer v1.Layer
+	// Index opens the index that was put with the entry, as it was put; nil if none
+	// was. It fails with a [LostError] as the layer does.
+	Index   func() (io.ReadCloser, error)
 	Created time.Time
 	// From says where the entry was found, for people.
 	From string
@@ -59,7 +62,8 @@ type Entry struct {
 type Result struct {
 	Definition cachekey.Definition
 	Layer      v1.Layer // finished; nil if the step changed no file
-	// Index opens the layer's index, as package layer writes it; nil without.
+	// Index opens the layer's index, as package layer writes it; nil without. A
+	// result without a layer may have the indexes of others.
 	Index   func() (io.ReadCloser, error)
 	Created time.Time
 	// Parent is the key of the step before, empty for the first.

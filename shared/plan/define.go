@@ -47,6 +47,8 @@ type Reading struct {
 type File struct {
 	tree.Entry
 	Digest string // of a regular file's content
+	// As is what the step knows it by, if that is not its path.
+	As string
 }
 
 // Reads are what an op reads from elsewhere, in the order that [Inputs] has it.
@@ -112,6 +114,34 @@ func Definition(op Op, in Inputs) cachekey.Definition {
 		d.w.Line("clamp", strconv.FormatInt(in.Clamp.Unix(), 10))
 	}
 	return d.w.Definition()
+}
+
+// After names the files that a step leaves, by the definition that its result is
+// found under.
+func After(op Op, below Identity, d cachekey.Definition) Identity {
+	if c, ok := op.(Copy); !ok || !c.Link {
+		return Identity{Step: d.Key()}
+	}
+	w := definer{w: cachekey.NewWriter()}
+	w.identity("parent", below)
+	w.w.Line("linked", d.Key().Digest())
+	return Identity{Step: w.w.Definition().Key()}
+}
+
+// Squashed is the definition of the one layer that all steps of a stage make
+// together, between these two file systems.
+func Squashed(below, after Identity) cachekey.Definition {
+	d := definer{w: cachekey.NewWriter()}
+	d.identity("parent", below)
+	d.identity("squashed", after)
+	return d.w.Definition()
+}
+
+// Indexes is the definition of what the layers of an image do to files.
+func Indexes(image v1.Hash) cachekey.Definition {
+	w := cachekey.NewWriter()
+	w.Line("indexes", image.String())
+	return w.Definition()
 }
 
 type definer struct {
@@ -253,6 +283,7 @@ func (d *definer) reading() {
 
 func (d *definer) file(f File, owners bool) {
 	n := f.Node
+	d.set("as", f.As)
 	var fields []string
 	add := func(s ...string) { fields = append(fields, s...) }
 	switch {

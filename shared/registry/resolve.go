@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -124,42 +122,35 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform,
 // manifest fetches what a reference stands for, once.
 func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, error) {
 	return c.manifests.get(ctx, manifestKey{ref.Context().Name(), ref.Identifier()}, func(ctx context.Context) (*manifest, error) {
-		s, err := c.session(ctx, pull, ref.Context())
+		m, err := c.fetchManifest(ctx, ref, maxManifest)
 		if err != nil {
 			return nil, err
-		}
-		req, err := s.request(ctx, http.MethodGet, "manifests/"+ref.Identifier())
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Accept", strings.Join([]string{
-			string(types.OCIImageIndex), string(types.DockerManifestList),
-			string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
-		}, ", "))
-		resp, err := s.http.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if err := check(resp, http.StatusOK); err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		raw, err := readAll(resp.Body, maxManifest)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		m := &manifest{raw: raw, mediaType: mediaType(resp.Header.Get("Content-Type"), raw)}
-		m.digest, err = sum(raw, ref)
-		if err != nil {
-			return nil, err
-		}
-		if m.mediaType.IsSchema1() {
-			return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
 		}
 		// A tag's digest names the same bytes: who asks for it is answered already.
 		c.manifests.put(manifestKey{ref.Context().Name(), m.digest.String()}, m)
 		return m, nil
 	})
+}
+
+// fetchManifest asks the registry what a reference stands for.
+func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit int64) (*manifest, error) {
+	accept := strings.Join([]string{
+		string(types.OCIImageIndex), string(types.DockerManifestList),
+		string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
+	}, ", ")
+	raw, header, err := c.fetch(ctx, ref.Context(), "manifests/"+ref.Identifier(), accept, limit)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw)}
+	m.digest, err = sum(raw, ref)
+	if err != nil {
+		return nil, err
+	}
+	if m.mediaType.IsSchema1() {
+		return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
+	}
+	return m, nil
 }
 
 // sum is the digest of a manifest; it must be the one in ref if ref has one.
@@ -210,18 +201,6 @@ func mediaType(header string, raw []byte) types.MediaType {
 		return types.OCIManifestSchema1
 	}
 	return said
-}
-
-// readAll reads no more than limit bytes, and fails if there are more.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	}
-	return b, nil
 }
 
 // failed is fail with the credentials that the repository's session uses.

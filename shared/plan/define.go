@@ -173,7 +173,7 @@ func (d *definer) flag(word string, is bool) {
 }
 
 func (d *definer) run(op Run) {
-	d.w.Line(append([]string{"run"}, op.Args...)...)
+	d.w.Line("run", op.Args...)
 	for _, e := range slices.Sorted(slices.Values(op.Env)) {
 		name, value, _ := strings.Cut(e, "=")
 		switch {
@@ -240,7 +240,7 @@ func (d *definer) copy(op Copy) {
 		d.w.Line("exclude", e)
 	}
 	if len(op.Sources) > 0 {
-		d.w.Line(append([]string{"sources"}, op.Sources...)...)
+		d.w.Line("sources", op.Sources...)
 		d.reading()
 	}
 	for _, r := range op.Remotes {
@@ -284,26 +284,25 @@ func (d *definer) reading() {
 func (d *definer) file(f File, owners bool) {
 	n := f.Node
 	d.set("as", f.As)
+	var word string
 	var fields []string
-	add := func(s ...string) { fields = append(fields, s...) }
 	switch {
 	case f.Hard != "":
 		d.w.Line("hard", string(f.Hard), string(f.Path))
 		return
 	case n.Type == tree.File:
-		add("file", mode(n.Mode), f.Digest)
+		word, fields = "file", []string{mode(n.Mode), f.Digest}
 	case n.Type == tree.Dir:
-		add("directory", mode(n.Mode))
+		word, fields = "directory", []string{mode(n.Mode)}
 	case n.Type == tree.Symlink:
-		add("symlink", n.Link)
+		word, fields = "symlink", []string{n.Link}
 	default:
-		add("special", strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor)))
+		word, fields = "special", []string{strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor))}
 	}
 	if owners {
-		add(owner(n.UID, n.GID))
+		fields = append(fields, owner(n.UID, n.GID))
 	}
-	add(string(f.Path))
-	d.w.Line(fields...)
+	d.w.Line(word, append(fields, string(f.Path))...)
 	for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
 		d.w.Line("xattr", name, n.Xattrs[name])
 	}

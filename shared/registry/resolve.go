@@ -126,6 +126,9 @@ func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, e
 		if err != nil {
 			return nil, err
 		}
+		if m.mediaType.IsSchema1() {
+			return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
+		}
 		// A tag's digest names the same bytes: who asks for it is answered already.
 		c.manifests.put(manifestKey{ref.Context().Name(), m.digest.String()}, m)
 		return m, nil
@@ -146,9 +149,6 @@ func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit in
 	m.digest, err = sum(raw, ref)
 	if err != nil {
 		return nil, err
-	}
-	if m.mediaType.IsSchema1() {
-		return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
 	}
 	return m, nil
 }

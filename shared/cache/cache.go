@@ -88,6 +88,9 @@ type Journal struct {
 	Ended   time.Time `json:"ended"`
 	Tool    string    `json:"tool"` // name and version of what built
 	Steps   []Step    `json:"steps"`
+	// Definitions are those of steps that left no entry: kept beside the journal, so
+	// that [Store.Definition] has them.
+	Definitions []cachekey.Definition `json:"-"`
 }
 
 // Step is what became of one step.

@@ -61,6 +61,26 @@ func (b *baggage) fetch(ctx context.Context, remote plan.Remote) error {
 	return nil
 }
 
+// setOwner gives all that is placed the owner that --chown names, by the accounts of
+// the files that it is placed on.
+func (b *baggage) setOwner(op plan.Copy) error {
+	if op.Chown == "" {
+		return nil
+	}
+	names := b.stage.files()
+	if op.Link {
+		names = nil
+	}
+	owner, err := placement.ParseOwner(names, op.Chown)
+	if err != nil {
+		return err
+	}
+	for i := range b.requests {
+		b.requests[i].Owner = &owner
+	}
+	return nil
+}
+
 func (b *baggage) release() {
 	for _, release := range b.releases {
 		// What stays behind lies in the spool, which the caller removes.

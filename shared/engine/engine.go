@@ -18,18 +18,18 @@ import (
 
 // Config is everything a build depends on.
 type Config struct {
-	Plan      *plan.Plan
-	Context   tree.FS            // the build context, what is ignored already left out
-	Contexts  map[string]tree.FS // the named ones, by the name that the plan has
-	Host      Host               // may be nil if no command mounts anything of the host's
-	Remotes   Remotes            // may be nil if nothing is fetched
-	Bases     Bases
+	Plan     *plan.Plan
+	Context  tree.FS            // the build context, what is ignored already left out
+	Contexts map[string]tree.FS // the named ones, by the name that the plan has
+	Host     Host               // may be nil if no command mounts anything of the host's
+	Remotes  Remotes            // may be nil if nothing is fetched
+	Bases    Bases
 	// Sandboxes opens the driver, when it turns out that a command is to be run; the
 	// caller closes it. It may be nil if no step of the plan is a Run.
 	Sandboxes func(context.Context) (sandbox.Driver, error)
 	Exporter  Exporter
 	Cache     *Caching // nil for none
-	Spool     string // directory for layers under way; the caller removes it
+	Spool     string   // directory for layers under way; the caller removes it
 	Limits    Limits
 	Observer  Observer // may be nil
 

@@ -2,11 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -34,6 +29,9 @@ type baseImage struct {
 	index    *layered
 	// indexes is what the cache knows of the layers; nil if that is nothing.
 	indexes *cache.Entry
+	// making are the indexes that are made while the layers are unpacked; nil if there
+	// is no need.
+	making *bundle
 }
 
 func (i *images) of(p *plan.Image) *baseImage {
@@ -83,8 +81,11 @@ func (b *build) probeIndexes(ctx context.Context, p *plan.Image) {
 	}
 	w := &work{}
 	b.get(ctx, w, defined(plan.Indexes(p.Digest)))
-	if w.entry != nil && w.entry.Index != nil {
+	switch {
+	case w.entry != nil && w.entry.Index != nil:
 		img.indexes = w.entry
+	case b.keeps():
+		img.making = b.newBundle(p, len(img.layers))
 	}
 }
 
@@ -119,89 +120,14 @@ func (b *build) loadIndexed(ctx context.Context, p *plan.Image, img *baseImage) 
 
 // makeIndexes loads an image's files and has the indexes of its layers kept.
 func (b *build) makeIndexes(ctx context.Context, p *plan.Image, img *baseImage) error {
-	f, err := os.CreateTemp(b.Spool, "indexes-*")
-	if err != nil {
-		return fmt.Errorf("create indexes of %s: %w", p.Ref, err)
-	}
-	defer f.Close()
 	known := newLayered()
-	for _, l := range img.layers {
-		one, err := indexed(ctx, known, l, b.Spool)
-		if err == nil {
-			err = appendIndex(f, one)
-		}
-		if err != nil {
+	made := b.newBundle(p, len(img.layers))
+	for i, l := range img.layers {
+		if err := known.put(ctx, made.tee(i, layer.Open(l))); err != nil {
 			return err
 		}
 		known.add(l, true)
 	}
 	img.index = known
-	d := defined(plan.Indexes(p.Digest))
-	b.put(nil, nil, cache.Result{
-		Definition: d.text, Created: b.now(), Lineage: b.Cache.Lineage, Text: "index of " + p.Ref,
-		Index: func() (io.ReadCloser, error) { return os.Open(f.Name()) },
-	})
 	return nil
 }
-
-// indexed puts what a layer does to files on top of others, and writes its index.
-func indexed(ctx context.Context, on *layered, l v1.Layer, dir string) (path string, err error) {
-	ix, err := newIndexFile(dir)
-	if err != nil {
-		return "", err
-	}
-	err = on.put(ctx, ix.tee(layer.Open(l)))
-	return ix.path(), errors.Join(err, ix.close())
-}
-
-// appendIndex adds the index in a file to those in f: its size in bytes, as 8 bytes of
-// big-endian, and then the index.
-func appendIndex(f *os.File, path string) error {
-	one, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer one.Close()
-	info, err := one.Stat()
-	if err != nil {
-		return err
-	}
-	if err := binary.Write(f, binary.BigEndian, info.Size()); err != nil {
-		return err
-	}
-	_, err = io.Copy(f, one)
-	return errors.Join(err, os.Remove(path))
-}
-
-// maxIndex bounds the index of one layer, in bytes.
-const maxIndex = 256 << 20
-
-// readIndexes gives layers the indexes that an entry has of them.
-func readIndexes(e *cache.Entry, layers []v1.Layer) ([]v1.Layer, error) {
-	r, err := e.Index()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	var all []v1.Layer
-	for _, l := range layers {
-		var size int64
-		if err := binary.Read(r, binary.BigEndian, &size); err != nil {
-			return nil, fmt.Errorf("read indexes of layers: %w", err)
-		}
-		if size < 0 || size > maxIndex {
-			return nil, fmt.Errorf("read indexes of layers: one of %d bytes", size)
-		}
-		raw := make([]byte, size)
-		if _, err := io.ReadFull(r, raw); err != nil {
-			return nil, fmt.Errorf("read indexes of layers: %w", err)
-		}
-		all = append(all, &indexedLayer{l, raw, e})
-	}
-	if n, err := io.Copy(io.Discard, r); err != nil || n > 0 {
-		return nil, errors.Join(err, errMoreIndexes)
-	}
-	return all, nil
-}
-
-var errMoreIndexes = errors.New("the indexes are not those of the image's layers")

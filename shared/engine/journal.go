@@ -12,6 +12,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
+	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
 // now is the time that entries are dated by, whatever the image is.
@@ -34,13 +35,17 @@ func (b *build) compare(ctx context.Context) {
 				continue
 			}
 			before := s.previously(w)
+			_, copies := w.Op.(plan.Copy)
 			switch {
 			case before == nil:
 			case before.Key == w.planned.key:
 				if b.asks(w) && len(w.missed) == 0 {
 					w.missed = []string{b.whyGone(w)}
 				}
-			case changed && before.Text == w.Text:
+			case b.sourceChanged(w.Op) != "":
+				changed = true
+				w.missed = append(w.missed, b.sourceChanged(w.Op)+" changed")
+			case changed && before.Text == w.Text && !copies:
 				w.missed = append(w.missed, "a step before it changed")
 			default:
 				changed = true
@@ -50,6 +55,17 @@ func (b *build) compare(ctx context.Context) {
 		s.changed = changed
 	}
 	all.Wait()
+}
+
+// sourceChanged names a stage that an op reads from and that is not what it was in the
+// last build; empty without one.
+func (b *build) sourceChanged(op plan.Op) string {
+	for _, r := range plan.Reads(op) {
+		if r.From != nil && r.From.Stage != nil && b.stages[r.From.Stage].changed {
+			return "stage " + b.stages[r.From.Stage].label()
+		}
+	}
+	return ""
 }
 
 func (b *build) whyGone(w *work) string {

@@ -236,4 +236,3 @@ func (s *store) take(ctx context.Context, changes layer.Changes, wanted map[tree
 	}
 	return nil
 }
-

@@ -74,4 +74,3 @@ func (s *stage) find(ctx context.Context, w *work) bool {
 	}
 	return true
 }
-

@@ -82,14 +82,11 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 
 // do does a step, unless it turns out that the cache has what it would come to.
 func (s *stage) do(ctx context.Context, c *capture, w *work, out io.Writer) error {
-	if touches(w.Op) && (s.box != nil || !linked(w.Op)) {
-		if err := s.catchUp(ctx); err != nil {
-			return err
-		}
-	}
 	switch op := w.Op.(type) {
 	case plan.Dir:
-		s.pass(w, w.readings)
+		if s.pass(w, w.readings); s.find(ctx, w) {
+			return nil
+		}
 		return s.dir(ctx, c, op)
 	case plan.Copy:
 		return s.copy(ctx, c, w, op, out)
@@ -99,6 +96,9 @@ func (s *stage) do(ctx context.Context, c *capture, w *work, out io.Writer) erro
 			return nil
 		}
 		s.fresh = true
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
 		if err := s.command(ctx, op, out); err != nil {
 			return err
 		}
@@ -116,6 +116,9 @@ func (s *stage) explain(ctx context.Context, step *plan.Step, err error) error {
 }
 
 func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	owner, err := placement.ParseOwner(s.files(), op.User)
 	if err != nil {
 		return err
@@ -136,17 +139,6 @@ func (s *stage) copy(ctx context.Context, c *capture, w *work, op plan.Copy, out
 			}
 		},
 	}
-	if op.Chown != "" {
-		names := s.files()
-		if op.Link {
-			names = nil
-		}
-		owner, err := placement.ParseOwner(names, op.Chown)
-		if err != nil {
-			return err
-		}
-		r.Owner = &owner
-	}
 	b := &baggage{stage: s, request: r}
 	defer b.release()
 	if err := b.collect(ctx, op); err != nil {
@@ -154,6 +146,14 @@ func (s *stage) copy(ctx context.Context, c *capture, w *work, op plan.Copy, out
 	}
 	if s.passCopy(ctx, w, op, b); s.find(ctx, w) {
 		return nil
+	}
+	if s.box != nil || !op.Link {
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.setOwner(op); err != nil {
+		return err
 	}
 	if err := c.place(ctx, placement.PlaceAll(b.requests, s.files())); err != nil {
 		return err

@@ -211,7 +211,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if b.host, err = b.openHost(); err != nil {
 		return err
 	}
-	caching, err := b.caching(ctx)
+	caching, err := b.caching()
 	if err != nil {
 		return err
 	}

@@ -90,11 +90,17 @@ func (p *Place) miss(tag string, why error) error {
 
 func (p *Place) entry(ctx context.Context, key cachekey.Key, rec *record) *Entry {
 	e := &Entry{Key: key, Created: rec.created, From: p.back.String()}
+	var index *stored
 	if rec.index != nil {
-		e.Index = p.stored(ctx, key, *rec.index, v1.Hash{}).Compressed
+		index = p.stored(ctx, key, *rec.index, v1.Hash{})
+		e.Index = index.Compressed
 	}
-	if rec.layer != nil {
+	switch {
+	case rec.layer == nil:
+	case index == nil:
 		e.Layer = p.stored(ctx, key, *rec.layer, rec.diffID)
+	default:
+		e.Layer = &indexed{p.stored(ctx, key, *rec.layer, rec.diffID), index}
 	}
 	return e
 }

@@ -125,6 +125,20 @@ func (e *Error) Hint() string {
 	return ""
 }
 
+// Unreachable reports whether err is of a registry that could not be reached, or that
+// could not answer: one that may know the answer another time.
+func Unreachable(err error) bool {
+	var e *Error
+	var dns *net.DNSError
+	switch {
+	case !errors.As(err, &e):
+		return false
+	case e.Status != 0:
+		return passing(e.Status)
+	}
+	return broken(e.Err) || refused(e.Err) || errors.As(e.Err, &dns)
+}
+
 // ReferenceError is a name of an image that is not one.
 type ReferenceError struct {
 	Ref string

@@ -20,7 +20,8 @@ type Image struct {
 	client *Client
 	ref    name.Digest
 	*content
-	layers []v1.Layer
+	layers  []v1.Layer
+	indexes []*manifest
 }
 
 var _ v1.Image = (*Image)(nil)
@@ -56,6 +57,23 @@ func (c *Client) image(ctx context.Context, repo name.Repository, m *manifest) (
 
 // Ref is the image's repository and digest.
 func (i *Image) Ref() name.Digest { return i.ref }
+
+// Index is an index that has led to an image.
+type Index struct {
+	Digest    v1.Hash
+	MediaType types.MediaType
+	Raw       []byte // as the registry has it
+}
+
+// Indexes are those that the reference of [Client.Resolve] led through to the image,
+// the one that it names first; empty if it names the image itself.
+func (i *Image) Indexes() []Index {
+	var all []Index
+	for _, m := range i.indexes {
+		all = append(all, Index{m.digest, m.mediaType, m.raw})
+	}
+	return all
+}
 
 // Platform is what the image's config says it is for, normalized.
 func (i *Image) Platform() (v1.Platform, error) {

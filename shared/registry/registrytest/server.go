@@ -137,6 +137,16 @@ func (s *Server) Manifest(repo, tag string) []byte {
 	return s.manifests[repo][tag].raw
 }
 
+// Plant puts anything under a tag, which no registry would take from a client.
+func (s *Server) Plant(repo, tag, mediaType string, raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.manifests[repo] == nil {
+		s.manifests[repo] = map[string]stored{}
+	}
+	s.manifests[repo][tag] = stored{raw, mediaType}
+}
+
 // Lose takes a blob away, as a registry's garbage collection may.
 func (s *Server) Lose(repo string, h v1.Hash) {
 	s.mu.Lock()

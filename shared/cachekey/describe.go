@@ -63,6 +63,10 @@ func (c couple) own(word string) reason {
 		return reason{instruction, "that local archives are unpacked" + c.fate()}
 	case "script", "inline":
 		return reason{instruction, "the heredoc " + quote(c.second()) + c.fate()}
+	case "squashed", "linked":
+		return reason{earlier, "what the steps before leave together changed"}
+	case "indexes":
+		return reason{base, "the image changed: " + change(c.identities())}
 	case "platform":
 		return reason{surroundings, "the platform changed: " + contrast(before, after)}
 	case "clamp":
@@ -83,13 +87,8 @@ func (c couple) fate() string {
 	return " changed"
 }
 
-// second is the second field, which is the name of what many lines are about.
-func (c couple) second() string {
-	if fields := c.either().fields; len(fields) > 1 {
-		return fields[1]
-	}
-	return ""
-}
+// second is the second field of the lines.
+func (c couple) second() string { return c.either().value() }
 
 // unknown shows lines of whose words nothing is known here.
 func (c couple) unknown() string {
@@ -183,7 +182,7 @@ func (c couple) option(word string) string {
 	if len(before)+len(after) == 0 {
 		return word + c.fate()
 	}
-	return word + " " + contrast(before, after)
+	return word + " " + change(shown(before), shown(after))
 }
 
 func (c couple) remote(word string) string {

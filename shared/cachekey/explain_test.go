@@ -66,6 +66,11 @@ func TestExplain(t *testing.T) {
 			[]string{"extended attribute user.x of b is gone", "extended attribute user.x of a is new"},
 		},
 		{
+			"known by another name", "as l1\nfile 0644 " + sum("1") + " x\nxattr user.x 1\nas l2\ndirectory 0755 y\n",
+			"as m1\nfile 0644 " + sum("1") + " x\nxattr user.x 1\nas m2\ndirectory 0755 y\n",
+			[]string{"file l1 became m1", "directory l2 is gone", "directory m2 is new"},
+		},
+		{
 			"what belongs to a file comes with it", "file 0644 " + sum("1") + " a\n",
 			"file 0644 " + sum("1") + " a\nfile 0644 " + sum("2") + " b\nxattr user.x 1\n", []string{"file b is new"},
 		},
@@ -145,7 +150,7 @@ func TestExplain_bounded(t *testing.T) {
 // differ, and one of a bounded length.
 func FuzzExplain(f *testing.F) {
 	f.Add("run a\nenv A 1\nmount bind /a\nfrom files\nfile 0644 x a\nxattr u v\n", "run b\nenv A hidden x\nmount bind /a\nfrom image x\n")
-	f.Add("copy /a file\nsources a\nfrom files\nfile 0644 x 0:0 a\nhard a b\nspecial 3 0644 1:2 c\n", "copy /a directory\nsources a\nfrom files\nsymlink a b\n")
+	f.Add("copy /a file\nsources a\nfrom files\nfile 0644 x 0:0 a\nhard a b\nspecial 3 0644 1:2 c\n", "copy /a directory\nsources a\nfrom files\nsymlink 0777 a b\n")
 	f.Add("remote u n hidden x\nchecksum x\ninline a b\nclamp 0\n", "remote u n\nunpack\nfrom scratch\nclamp x\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		before, after := Definition(version+"\n"+a), Definition(version+"\n"+b)

@@ -6,13 +6,16 @@ type file struct {
 	mode    string // empty of those that have none
 	content string // digest, target or device
 	owner   string // empty if it does not matter
-	path    string
+	name    string
 }
 
 // file takes a line of a file apart, as package plan writes it.
 func (l *line) file() file {
 	word, rest := l.fields[0], l.fields[1:]
-	f := file{word: word, path: rest[len(rest)-1]}
+	f := file{word: word, name: rest[len(rest)-1]}
+	if l.as != "" {
+		f.name = l.as
+	}
 	rest = rest[:len(rest)-1]
 	take := func(into *string) {
 		if len(rest) > 0 {
@@ -25,6 +28,9 @@ func (l *line) file() file {
 		take(&f.content)
 	case "directory":
 		take(&f.mode)
+	case "symlink":
+		take(&f.mode)
+		take(&f.content)
 	case "special":
 		var number string
 		take(&number)
@@ -42,13 +48,13 @@ func (l *line) file() file {
 func (c couple) file() reason {
 	l := c.either()
 	f := l.file()
-	name := kind(f.word) + " " + clip(quote(f.path))
+	name := kind(f.word) + " " + clip(quote(f.name))
 	if c.before == nil || c.after == nil {
 		return reason{contents, name + c.fate() + l.where()}
 	}
 	a, b := c.before.file(), c.after.file()
 	if a.word != b.word {
-		return reason{contents, clip(quote(f.path)) + " was a " + kind(a.word) + " and is a " + kind(b.word) + l.where()}
+		return reason{contents, clip(quote(f.name)) + " was a " + kind(a.word) + " and is a " + kind(b.word) + l.where()}
 	}
 	said, r := "", contents
 	if a.content != b.content {
@@ -103,7 +109,7 @@ func renamed(pairs []couple) (rest []couple, found []reason) {
 		}
 		if p.before != nil {
 			a, b := p.before.file(), come[id][0].file()
-			said := "file " + clip(quote(a.path)) + " became " + clip(quote(b.path))
+			said := "file " + clip(quote(a.name)) + " became " + clip(quote(b.name))
 			if details := a.details(b); details != nil {
 				said += ", " + list(details)
 			}

@@ -1,7 +1,5 @@
 package cachekey
 
-import "strings"
-
 // A line is a line of a definition, and what it belongs to.
 type line struct {
 	fields []string
@@ -12,6 +10,7 @@ type line struct {
 	// head is the word of the mount, remote or sources, and name what people know it
 	// or the file by.
 	head, name string
+	as         string // what the step knows a file by, if that is not its path
 }
 
 // parse is the definition's lines; the first is that of the version.
@@ -22,15 +21,24 @@ func parse(d Definition) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		l := line{fields, head.of, head.head, head.name}
+		l := line{fields: fields, of: head.of, head: head.head, name: head.name}
 		switch word := fields[0]; {
 		case isHead(word):
 			l = line{fields: fields}
 			head = line{of: l.subject(), head: word, name: headName(fields)}
+		case word == "from" && l.value() == "files":
+			head.of = l.files()
 		case isOwn(word):
 			l, head = line{fields: fields}, line{}
 		case l.isFile():
-			file = line{of: l.subject(), head: l.head, name: fields[len(fields)-1]}
+			last := &all[len(all)-1]
+			if last.fields[0] == "as" {
+				l.as = last.value()
+			}
+			file = line{of: l.subject(), head: l.head, name: l.file().name}
+			if last.fields[0] == "as" {
+				last.of = file.of
+			}
 		case word == "xattr":
 			l.of, l.head, l.name = file.of, file.head, file.name
 		}
@@ -76,17 +84,28 @@ func op(lines []line) *line {
 	return nil
 }
 
+// value is the field after the word, which is the name of what many lines are about.
+func (l line) value() string {
+	if len(l.fields) > 1 {
+		return l.fields[1]
+	}
+	return ""
+}
+
+// files is what the files belong to that a line says are next.
+func (l line) files() string { return l.subject() + "\x00files" }
+
 // subject is the same for lines that say something about the same thing.
 func (l line) subject() string {
 	word := l.fields[0]
 	about := word
 	switch {
 	case l.isFile():
-		about = "file\x00" + l.fields[len(l.fields)-1]
+		about = "file\x00" + l.fields[len(l.fields)-1] + "\x00" + l.as
 	case word == "mount":
 		about += "\x00" + headName(l.fields)
 	case word == "env" || word == "xattr" || word == "script" || word == "inline" || word == "exclude" || word == "remote":
-		about += "\x00" + strings.Join(l.fields[1:min(2, len(l.fields))], "")
+		about += "\x00" + l.value()
 	}
 	return l.of + "\x00" + about
 }
@@ -130,7 +149,7 @@ func differences(a, b []line) []Change {
 	texts := func(lines []line) []string {
 		all := make([]string, len(lines))
 		for i, l := range lines {
-			all[i] = join(l.fields) + "\x00" + l.of
+			all[i] = join(l.fields) + "\x00" + l.of + "\x00" + l.as
 		}
 		return all
 	}
@@ -146,6 +165,9 @@ func subjects(lines []line) set {
 	s := make(set, len(lines))
 	for _, l := range lines {
 		s[l.subject()] = true
+		if l.fields[0] == "from" && l.value() == "files" {
+			s[l.files()] = true
+		}
 	}
 	return s
 }

@@ -217,3 +217,10 @@ func (i *indexFile) close() error {
 	}
 	return errors.Join(i.Close(), i.file.Close())
 }
+
+// abort is close for an index that nobody will read: it says itself that it is not whole.
+func (i *indexFile) abort() {
+	if i != nil {
+		_ = i.close()
+	}
+}

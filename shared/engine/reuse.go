@@ -70,7 +70,7 @@ func (s *stage) find(ctx context.Context, w *work) bool {
 		return false
 	}
 	if b.keeps() && w.planned.key != "" {
-		b.put(nil, w, s.entry(w, w.planned, w.entry.Layer, w.entry.Index))
+		b.put(nil, nil, s.entry(w, w.planned, w.entry.Layer, w.entry.Index))
 	}
 	return true
 }

@@ -264,7 +264,8 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	if err := consume(enc.Tee(ix.tee(rest))); err != nil {
 		enc.Abort(err)
-		return errors.Join(err, ix.close())
+		ix.abort()
+		return err
 	}
 	c.files, c.indexed = enc.Count(), ix.path()
 	c.blob, err = enc.Finish()

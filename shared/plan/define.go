@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +48,9 @@ type Reading struct {
 // File is a file that a step reads.
 type File struct {
 	tree.Entry
-	Digest string // of a regular file's content
+	// Digest is that of a regular file's content. It may be empty if Hard is a file
+	// that is listed before.
+	Digest string
 	// As is what the step knows it by, if that is not its path.
 	As string
 }
@@ -119,6 +123,9 @@ func Definition(op Op, in Inputs) cachekey.Definition {
 // After names the files that a step leaves, by the definition that its result is
 // found under.
 func After(op Op, below Identity, d cachekey.Definition) Identity {
+	if _, ok := op.(Meta); ok {
+		return below
+	}
 	if c, ok := op.(Copy); !ok || !c.Link {
 		return Identity{Step: d.Key()}
 	}
@@ -178,7 +185,7 @@ func (d *definer) run(op Run) {
 		name, value, _ := strings.Cut(e, "=")
 		switch {
 		case slices.Contains(op.Unkeyed, name):
-		case soundsSecret(name):
+		case soundsSecret(name), credentials.MatchString(value):
 			d.w.Line("env", name, "hidden", digest(value))
 		default:
 			d.w.Line("env", name, value)
@@ -194,6 +201,9 @@ func (d *definer) run(op Run) {
 		d.mount(m)
 	}
 }
+
+// credentials is a user with a password in an address.
+var credentials = regexp.MustCompile(`://[^/?#\s]*:[^/?#\s]*@`)
 
 // digest stands for a value that is not to be told.
 func digest(value string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(value))) }
@@ -244,7 +254,7 @@ func (d *definer) copy(op Copy) {
 		d.reading()
 	}
 	for _, r := range op.Remotes {
-		d.w.Line("remote", r.URL, r.Name)
+		d.remote(r)
 		d.set("checksum", r.Checksum)
 		d.flag("repository", r.Git)
 		d.flag("unpack", r.Unpack)
@@ -258,6 +268,40 @@ func (d *definer) copy(op Copy) {
 	for _, f := range op.Inline {
 		d.w.Line("inline", f.Name, f.Data)
 	}
+}
+
+// remote says what is fetched from where. Of an address that may hold a secret the
+// rest is told, and a hash of all of it.
+func (d *definer) remote(r Remote) {
+	if shown := r.public(); shown != r.URL {
+		d.w.Line("remote", shown, r.Name, "hidden", digest(r.URL))
+		return
+	}
+	d.w.Line("remote", r.URL, r.Name)
+}
+
+// public is the address without what may be a secret: user and password, and a file's
+// query.
+func (r Remote) public() string {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		if strings.Contains(r.URL, "://") {
+			return ""
+		}
+		return r.URL // user@host:path has no place for a password
+	}
+	if u.Scheme == "http" || u.Scheme == "https" || hasPassword(u) {
+		u.User = nil
+	}
+	if !r.Git {
+		u.RawQuery = ""
+	}
+	return u.String()
+}
+
+func hasPassword(u *url.URL) bool {
+	_, has := u.User.Password()
+	return has
 }
 
 // fixed reports whether the checksum leaves no choice of what is fetched: one of a
@@ -276,8 +320,13 @@ func (d *definer) reading() {
 		return
 	}
 	d.w.Line("from", "files")
+	listed := map[tree.Path]bool{}
 	for _, f := range r.Files {
+		if !listed[f.Hard] {
+			f.Hard = "" // the line of another file says nothing of it
+		}
 		d.file(f, r.Owners)
+		listed[f.Path] = true
 	}
 }
 
@@ -295,7 +344,7 @@ func (d *definer) file(f File, owners bool) {
 	case n.Type == tree.Dir:
 		word, fields = "directory", []string{mode(n.Mode)}
 	case n.Type == tree.Symlink:
-		word, fields = "symlink", []string{n.Link}
+		word, fields = "symlink", []string{mode(n.Mode), n.Link}
 	default:
 		word, fields = "special", []string{strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor))}
 	}

@@ -19,6 +19,11 @@ type backend interface {
 	// tag puts an OCI image manifest under a tag, in place of another. What it speaks
 	// of has been pushed.
 	tag(ctx context.Context, tag string, raw []byte) error
+	// hold keeps blobs that are pushed from being swept until release is called, for
+	// tag to be called before.
+	hold(ctx context.Context) (release func(), err error)
+	// settle brings up to date what only other tools look at.
+	settle(ctx context.Context) error
 	// push sees to it that a blob is there.
 	push(ctx context.Context, blob v1.Layer) error
 	// blob reads a blob whole, of at most limit bytes.

@@ -59,7 +59,7 @@ func (p *Place) Record(ctx context.Context, j Journal) error {
 			errs = append(errs, &TagError{Tag: tag, Kept: tags[0], Err: err})
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.back.settle(ctx))...)
 }
 
 // journalTags are the tags of a journal; the first is its own.

@@ -22,6 +22,9 @@ type Options struct {
 	// Keep, if set, is how layers in a registry are read, such as base.Dir's Layer,
 	// which fetches once what several read. Without it each reader fetches.
 	Keep func(context.Context, *registry.Layer) v1.Layer
+	// ReadOnly says that nothing will be put. A directory then is not made, and need
+	// not be one that can be written to.
+	ReadOnly bool
 }
 
 // Place is a [Store], and [Journals], in a repository or an OCI layout. It is safe for
@@ -224,6 +227,11 @@ func (p *Place) put(ctx context.Context, d *draft, tag string) error {
 	if err != nil {
 		return err
 	}
+	release, err := p.back.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	err = p.attempt(ctx, d, raw, tag)
 	if p.back.incomplete(err) {
 		// What was there when this build looked has been deleted since.

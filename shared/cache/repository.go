@@ -32,6 +32,11 @@ func (r *repository) tag(ctx context.Context, tag string, raw []byte) error {
 	return r.client.PushManifest(ctx, r.repo.Tag(tag), raw, types.OCIManifestSchema1)
 }
 
+// hold does nothing: registries sweep only what has been there for long.
+func (r *repository) hold(context.Context) (func(), error) { return func() {}, nil }
+
+func (r *repository) settle(context.Context) error { return nil }
+
 func (r *repository) push(ctx context.Context, blob v1.Layer) error {
 	return r.client.PushLayer(ctx, r.repo, blob)
 }

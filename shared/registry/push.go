@@ -328,6 +328,7 @@ func (c *Client) putManifest(ctx context.Context, tag name.Reference, m *manifes
 	if err != nil {
 		if errors.Is(err, ErrIncomplete) {
 			c.loseAll(tag.Context(), m)
+			return err
 		}
 		// A tag that may not be moved need not be, if it is in its place.
 		if status(err)/100 == 4 && s.tagged(ctx, tag, m.digest) {

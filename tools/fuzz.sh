@@ -8,7 +8,8 @@ for target in \
 	shared/dockerfile:FuzzParse \
 	shared/dockerfile:FuzzExpand \
 	shared/dockerfile:FuzzFilter \
-	shared/layer:FuzzRead; do
+	shared/layer:FuzzRead \
+	shared/layer:FuzzReadIndex; do
 	echo "fuzz: ${target#*:} in ${target%:*}"
-	go test "./${target%:*}" -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${1:-10m}" ${FUZZ_WORKERS:+-parallel "$FUZZ_WORKERS"}
+	go test "./${target%:*}" -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${1:-10m}" -fuzzminimizetime 1s ${FUZZ_WORKERS:+-parallel "$FUZZ_WORKERS"}
 done

@@ -41,6 +41,9 @@ type Journals interface {
 	// Last is the journal that a build of the lineage left last; an [ErrMiss]
 	// without one.
 	Last(ctx context.Context, lineage string) (*Journal, error)
+	// OfImage is the journal of the build that made an image, the last of them if
+	// there were several; an [ErrMiss] without one.
+	OfImage(ctx context.Context, image v1.Hash) (*Journal, error)
 }
 
 // Entry is what the cache has for a key.
@@ -85,6 +88,9 @@ type Journal struct {
 	Ended   time.Time `json:"ended"`
 	Tool    string    `json:"tool"` // name and version of what built
 	Steps   []Step    `json:"steps"`
+	// Definitions are those of steps that left no entry: kept beside the journal, so
+	// that [Store.Definition] has them.
+	Definitions []cachekey.Definition `json:"-"`
 }
 
 // Step is what became of one step.

@@ -36,6 +36,14 @@ const (
 // has no such manifest, blob or repository.
 var ErrNotFound = errors.New("not found")
 
+// ErrIncomplete is in the chain of an [Error] when the registry refused a manifest
+// for want of a blob that it speaks of.
+var ErrIncomplete = errors.New("the repository lacks a blob of the manifest")
+
+// ErrTooLarge is in the chain of an [Error] when the registry has more bytes than
+// whoever asked wanted to read.
+var ErrTooLarge = errors.New("too large")
+
 // errAbandoned tells those who wait for an answer that who asked went away.
 var errAbandoned = errors.New("abandoned by who asked first")
 
@@ -115,6 +123,20 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("nothing listens at %s, or a proxy is needed (HTTPS_PROXY)", e.Host)
 	}
 	return ""
+}
+
+// Unreachable reports whether err is of a registry that could not be reached, or that
+// could not answer: one that may know the answer another time.
+func Unreachable(err error) bool {
+	var e *Error
+	var dns *net.DNSError
+	switch {
+	case !errors.As(err, &e):
+		return false
+	case e.Status != 0:
+		return passing(e.Status)
+	}
+	return broken(e.Err) || refused(e.Err) || errors.As(e.Err, &dns)
 }
 
 // ReferenceError is a name of an image that is not one.
@@ -197,7 +219,8 @@ func (e *statusError) Error() string {
 }
 
 func (e *statusError) Is(target error) bool {
-	return target == ErrNotFound && e.status == http.StatusNotFound
+	return target == ErrNotFound && e.status == http.StatusNotFound ||
+		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode)
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -43,7 +42,7 @@ func (c *Client) Resolve(ctx context.Context, ref string, p v1.Platform) (*Image
 	if err != nil {
 		return nil, err
 	}
-	img, err := c.resolve(ctx, r, Normalize(p), 0)
+	img, err := c.resolve(ctx, r, Normalize(p), nil)
 	if err == nil {
 		_, err = img.RawConfigFile()
 	}
@@ -74,44 +73,36 @@ func (c *Client) Open(ctx context.Context, ref string, digest v1.Hash) (*Image, 
 	return img, nil
 }
 
-func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform, depth int) (*Image, error) {
+// resolve is told of the indexes that have led to ref.
+func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform, above []*manifest) (*Image, error) {
 	m, err := c.manifest(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case m.mediaType.IsImage():
-		return c.image(ctx, ref.Context(), m)
+		img, err := c.image(ctx, ref.Context(), m)
+		if err == nil {
+			img.indexes = above
+		}
+		return img, err
 	case !m.mediaType.IsIndex():
 		return nil, fmt.Errorf("%s is not an image but %s", m.digest, m.mediaType)
-	case depth >= maxNesting:
+	case len(above) >= maxNesting:
 		return nil, fmt.Errorf("indexes are nested deeper than %d", maxNesting)
 	}
 	index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
 	if err != nil {
 		return nil, fmt.Errorf("read index %s: %w", m.digest, err)
 	}
-	var nested []v1.Descriptor
-	have := make([]v1.Platform, len(index.Manifests))
-	for i, d := range index.Manifests {
-		switch {
-		case d.Platform != nil && d.Platform.OS != "unknown" && (d.MediaType.IsImage() || d.MediaType.IsIndex()):
-			have[i] = *d.Platform
-		case d.MediaType.IsIndex() && d.Platform == nil:
-			nested = append(nested, d)
-		}
+	above = append(above[:len(above):len(above)], m)
+	chosen, nested, have := Pick(index, p)
+	if chosen != nil {
+		return c.resolve(ctx, ref.Context().Digest(chosen.Digest.String()), p, above)
 	}
-	if i := Choose(p, have); i >= 0 {
-		return c.resolve(ctx, ref.Context().Digest(index.Manifests[i].Digest.String()), p, depth+1)
-	}
-	missing := &PlatformError{Want: p}
-	for _, h := range have {
-		if h.OS != "" {
-			missing.Have = append(missing.Have, h)
-		}
-	}
+	missing := &PlatformError{Want: p, Have: have}
 	for _, d := range nested {
-		img, err := c.resolve(ctx, ref.Context().Digest(d.Digest.String()), p, depth+1)
+		img, err := c.resolve(ctx, ref.Context().Digest(d.Digest.String()), p, above)
 		var none *PlatformError
 		if !errors.As(err, &none) {
 			return img, err
@@ -121,35 +112,33 @@ func (c *Client) resolve(ctx context.Context, ref name.Reference, p v1.Platform,
 	return nil, missing
 }
 
+// Pick finds the entry of an index that suits a platform best. Without one, nested
+// are the indexes in it that may have something, and have is what there is.
+func Pick(index *v1.IndexManifest, p v1.Platform) (chosen *v1.Descriptor, nested []v1.Descriptor, have []v1.Platform) {
+	all := make([]v1.Platform, len(index.Manifests))
+	for i, d := range index.Manifests {
+		switch {
+		case d.Platform != nil && d.Platform.OS != "unknown" && (d.MediaType.IsImage() || d.MediaType.IsIndex()):
+			all[i] = *d.Platform
+		case d.MediaType.IsIndex() && d.Platform == nil:
+			nested = append(nested, d)
+		}
+	}
+	if i := Choose(p, all); i >= 0 {
+		return &index.Manifests[i], nil, nil
+	}
+	for _, h := range all {
+		if h.OS != "" {
+			have = append(have, h)
+		}
+	}
+	return nil, nested, have
+}
+
 // manifest fetches what a reference stands for, once.
 func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, error) {
 	return c.manifests.get(ctx, manifestKey{ref.Context().Name(), ref.Identifier()}, func(ctx context.Context) (*manifest, error) {
-		s, err := c.session(ctx, pull, ref.Context())
-		if err != nil {
-			return nil, err
-		}
-		req, err := s.request(ctx, http.MethodGet, "manifests/"+ref.Identifier())
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Accept", strings.Join([]string{
-			string(types.OCIImageIndex), string(types.DockerManifestList),
-			string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
-		}, ", "))
-		resp, err := s.http.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if err := check(resp, http.StatusOK); err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		raw, err := readAll(resp.Body, maxManifest)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		m := &manifest{raw: raw, mediaType: mediaType(resp.Header.Get("Content-Type"), raw)}
-		m.digest, err = sum(raw, ref)
+		m, err := c.fetchManifest(ctx, ref, maxManifest)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +150,25 @@ func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, e
 		return m, nil
 	})
 }
+
+// fetchManifest asks the registry what a reference stands for.
+func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit int64) (*manifest, error) {
+	raw, header, err := c.fetch(ctx, ref.Context(), "manifests/"+ref.Identifier(), imageTypes, limit)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw)}
+	m.digest, err = sum(raw, ref)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// imageTypes are the manifests that we know, as a header has them.
+const imageTypes = string(types.OCIImageIndex + ", " + types.DockerManifestList + ", " + types.OCIManifestSchema1 + ", " + types.DockerManifestSchema2)
+
+func acceptImages(req *http.Request) { req.Header.Set("Accept", imageTypes) }
 
 // sum is the digest of a manifest; it must be the one in ref if ref has one.
 func sum(raw []byte, ref name.Reference) (v1.Hash, error) {
@@ -210,18 +218,6 @@ func mediaType(header string, raw []byte) types.MediaType {
 		return types.OCIManifestSchema1
 	}
 	return said
-}
-
-// readAll reads no more than limit bytes, and fails if there are more.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	}
-	return b, nil
 }
 
 // failed is fail with the credentials that the repository's session uses.

@@ -85,8 +85,8 @@ func (b *builder) caching() (*engine.Caching, error) {
 		repos = []string{repo}
 	}
 	var places []*cache.Place
-	for _, repo := range repos {
-		place, err := b.openPlace(repo)
+	for i, repo := range repos {
+		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: b.bases.Layer, ReadOnly: i > 0 || b.readsCache()})
 		if err != nil {
 			return nil, err
 		}

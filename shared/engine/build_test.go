@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -347,9 +348,14 @@ func TestBuild_baseIsNotReadWhereNoFileIsTouched(t *testing.T) {
 }
 
 // recorder is an exporter that reads nothing.
-type recorder struct{ layers []v1.Layer }
+type recorder struct {
+	mu     sync.Mutex
+	layers []v1.Layer
+}
 
 func (r *recorder) Layer(_ context.Context, l v1.Layer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.layers = append(r.layers, l)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -84,12 +85,14 @@ func touches(op plan.Op) bool {
 // what they hold must be known for that, though not what is in it.
 func (b *build) placed() []*plan.Image {
 	var all []*plan.Image
+	seen := map[v1.Hash]bool{}
 	for _, s := range b.order {
 		for _, w := range s.works {
 			if !touches(w.Op) || linked(w.Op) || b.Cache.takes(w.Op) && !b.Squash {
 				continue
 			}
-			if img := s.root(); img != nil {
+			if img := s.root(); img != nil && !seen[img.Digest] {
+				seen[img.Digest] = true
 				all = append(all, img)
 			}
 			break

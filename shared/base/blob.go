@@ -29,7 +29,7 @@ func (l *baseLayer) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.open(l.ctx), nil
+	return b.open(l.ctx, l.Layer), nil
 }
 
 // Uncompressed is the layer's tar archive; see Compressed.
@@ -73,12 +73,14 @@ func newBlob(d *Dir, l *registry.Layer, desc v1.Descriptor) (*blob, error) {
 	return b, nil
 }
 
-// open makes a reader, and has the blob fetched if nobody does.
-func (b *blob) open(ctx context.Context) *reader {
+// open makes a reader, and has the blob fetched if nobody does: from where the
+// reader's layer is, for it may be gone from where it was when it was first opened.
+func (b *blob) open(ctx context.Context, from *registry.Layer) *reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.readers++
 	if !b.done && !b.running {
+		b.from = from
 		var corrupt *registry.CorruptError
 		if errors.As(b.err, &corrupt) {
 			b.n = 0

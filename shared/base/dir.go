@@ -71,6 +71,12 @@ func (d *Dir) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	return i, nil
 }
 
+// Layer is a layer that belongs to no base image, such as one of a cache, fetched
+// into the directory like those that do. ctx governs its reads.
+func (d *Dir) Layer(ctx context.Context, l *registry.Layer) v1.Layer {
+	return &baseLayer{Layer: l, ctx: ctx, dir: d}
+}
+
 // Close ends all fetching and closes the directory. What was fetched stays in it,
 // for the caller to remove; readers that are still open fail.
 func (d *Dir) Close() error {

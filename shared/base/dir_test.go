@@ -330,6 +330,40 @@ func TestDir_push(t *testing.T) {
 	}
 }
 
+// TestDir_Layer: a layer beside any image is fetched once too, from wherever it is.
+func TestDir_Layer(t *testing.T) {
+	f := setup(t, 64<<10, registrytest.Config{})
+	ctx := context.Background()
+	m, err := f.source.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := func(repo string) v1.Layer {
+		r, err := f.client.Repository(f.server.Host() + "/" + repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.dir.Layer(ctx, f.client.Layer(ctx, r, m.Layers[1], v1.Hash{}))
+	}
+	r, err := layer("elsewhere").Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("read what is not there: %v", err)
+	}
+	r.Close()
+	f.server.Forget()
+	for _, l := range []v1.Layer{layer("base"), layer("base"), layer("elsewhere"), f.layers[1]} {
+		if !bytes.Equal(content(t, l), f.want(t, 1)) {
+			t.Error("read something else")
+		}
+	}
+	if n := f.server.Count("GET blob"); n != 1 {
+		t.Errorf("%d downloads: %q", n, f.server.Requests())
+	}
+}
+
 // TestDir_compressions: layers of every compression can be read.
 func TestDir_compressions(t *testing.T) {
 	text := bytes.Repeat([]byte("archive "), 5000)

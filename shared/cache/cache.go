@@ -41,6 +41,9 @@ type Journals interface {
 	// Last is the journal that a build of the lineage left last; an [ErrMiss]
 	// without one.
 	Last(ctx context.Context, lineage string) (*Journal, error)
+	// OfImage is the journal of the build that made an image, the last of them if
+	// there were several; an [ErrMiss] without one.
+	OfImage(ctx context.Context, image v1.Hash) (*Journal, error)
 }
 
 // Entry is what the cache has for a key.
@@ -49,7 +52,10 @@ type Entry struct {
 	// Layer is what the step did to files; nil if that is nothing. Reading one that
 	// is not there any more, or not what it was, fails with a [LostError]. It is a
 	// layer.Indexed if the entry has an index.
-	Layer   v1.Layer
+	Layer v1.Layer
+	// Index opens the index that was put with the entry, as it was put; nil if none
+	// was. It fails with a [LostError] as the layer does.
+	Index   func() (io.ReadCloser, error)
 	Created time.Time
 	// From says where the entry was found, for people.
 	From string
@@ -59,7 +65,8 @@ type Entry struct {
 type Result struct {
 	Definition cachekey.Definition
 	Layer      v1.Layer // finished; nil if the step changed no file
-	// Index opens the layer's index, as package layer writes it; nil without.
+	// Index opens the layer's index, as package layer writes it; nil without. A
+	// result without a layer may have the indexes of others.
 	Index   func() (io.ReadCloser, error)
 	Created time.Time
 	// Parent is the key of the step before, empty for the first.
@@ -81,6 +88,9 @@ type Journal struct {
 	Ended   time.Time `json:"ended"`
 	Tool    string    `json:"tool"` // name and version of what built
 	Steps   []Step    `json:"steps"`
+	// Definitions are those of steps that left no entry: kept beside the journal, so
+	// that [Store.Definition] has them.
+	Definitions []cachekey.Definition `json:"-"`
 }
 
 // Step is what became of one step.

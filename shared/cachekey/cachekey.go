@@ -61,22 +61,14 @@ func NewWriter() *Writer {
 	return w
 }
 
-// Line adds a line. Its first field says what the others are.
-func (w *Writer) Line(fields ...string) {
-	for i, f := range fields {
-		if i > 0 {
-			w.text.WriteByte(' ')
-		}
+// Line adds a line. Its first field, word, says what the others are.
+func (w *Writer) Line(word string, fields ...string) {
+	w.text.WriteString(quote(word))
+	for _, f := range fields {
+		w.text.WriteByte(' ')
 		w.text.WriteString(quote(f))
 	}
 	w.text.WriteByte('\n')
-}
-
-// Lines adds lines.
-func (w *Writer) Lines(lines iter.Seq[[]string]) {
-	for fields := range lines {
-		w.Line(fields...)
-	}
 }
 
 // Definition is what was written so far.
@@ -104,8 +96,8 @@ func isPlain(s string) bool {
 // errForm says that a text is no definition that this package wrote.
 var errForm = errors.New("not a cache definition of this version")
 
-// Lines are the definition's lines as fields, without the one that gives the
-// version. A text that is not a definition has an error, possibly after lines.
+// Lines are the definition's lines as fields, of which each has one at least, without
+// the line that gives the version. A text that is not a definition has an error, possibly after lines.
 func (d Definition) Lines() iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
 		text, ok := strings.CutPrefix(string(d), version+"\n")

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
 // defaultPushes is how many layers are uploaded at the same time.
@@ -19,31 +24,80 @@ const defaultPushes = 4
 // build is one run of a plan.
 type build struct {
 	Config
+	outer   context.Context // the caller's: what is kept does not end with a failure
 	stages  map[*plan.Stage]*stage
 	order   []*stage
 	target  *stage
+	driver  sandbox.Driver      // nil if no command runs
 	working *semaphore.Weighted // stages at work
 	images  images
+	fetches remotes
+	digests digests
 	secrets [][]byte                // that no output may show
 	cancel  context.CancelCauseFunc // ends the build with its first failure
 
 	exports sync.WaitGroup
 	pushing *semaphore.Weighted
+
+	lost      map[cachekey.Key]bool // entries that are not to be used
+	before    *cache.Journal        // of the last build of the lineage; nil if there is none
+	started   time.Time
+	cacheless atomic.Bool // the cache is not asked any more
+	readOnly  atomic.Bool // nothing is put there any more
+	keeping   sync.WaitGroup
 }
 
 // Build runs the plan and returns the image it exported. Whatever fails, what
 // the build holds is freed and no manifest was exported. The first failure ends
-// all that goes on, and is what is returned.
-func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
+// all that goes on, and is what is returned. A layer that the cache has, and then
+// turns out not to have, is made after all.
+func Build(ctx context.Context, c Config) (v1.Image, error) {
+	lost := map[cachekey.Key]bool{}
+	for {
+		img, err := attempt(ctx, c, lost)
+		var gone *cache.LostError
+		if !errors.As(err, &gone) || lost[gone.Key] || ctx.Err() != nil {
+			return img, err
+		}
+		lost[gone.Key] = true
+		if c.Cache.Warn != nil {
+			c.Cache.Warn(gone.Error() + ": the build begins anew without that entry")
+		}
+	}
+}
+
+func attempt(ctx context.Context, c Config, lost map[cachekey.Key]bool) (_ v1.Image, err error) {
+	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	b := newBuild(c, cancel)
+	b := newBuild(outer, c, cancel, lost)
 	defer func() { err = errors.Join(err, b.close()) }()
-	if err := b.preflight(); err != nil {
+	b.reckon(ctx)
+	if err := b.preflight(ctx); err != nil {
 		return nil, err
 	}
+	img, err := b.work(ctx)
+	b.keeping.Wait()
+	b.leaveJournal(img, err)
+	return img, err
+}
 
-	if b.Sandboxes != nil && b.Sandboxes.Limit() == 1 {
+// reckon finds out what is to be done.
+func (b *build) reckon(ctx context.Context) {
+	if b.Cache != nil {
+		b.define(ctx)
+		b.probe(ctx)
+	}
+	b.need()
+	b.connect()
+	if b.Cache != nil {
+		b.compare(ctx)
+	}
+}
+
+// work does what is to be done.
+func (b *build) work(ctx context.Context) (v1.Image, error) {
+	if b.driver != nil && b.driver.Limit() == 1 {
 		b.sequential(ctx)
 	} else {
 		b.parallel(ctx)
@@ -59,7 +113,7 @@ func Build(ctx context.Context, c Config) (_ v1.Image, err error) {
 	return img, b.Exporter.Image(ctx, img)
 }
 
-func newBuild(c Config, cancel context.CancelCauseFunc) *build {
+func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, lost map[cachekey.Key]bool) *build {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
@@ -74,33 +128,34 @@ func newBuild(c Config, cancel context.CancelCauseFunc) *build {
 	}
 	b := &build{
 		Config:  c,
+		outer:   outer,
 		cancel:  cancel,
+		lost:    lost,
+		started: time.Now(),
 		stages:  map[*plan.Stage]*stage{},
 		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
 		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
-		images:  images{bases: c.Bases, byDigest: map[v1.Hash]*baseImage{}},
 	}
+	b.images = images{build: b, byDigest: map[v1.Hash]*baseImage{}}
 	for _, s := range c.Plan.Stages {
 		st := newStage(b, s)
 		b.stages[s] = st
 		b.order = append(b.order, st)
 	}
 	b.target = b.stages[c.Plan.Target]
-	b.connect()
+	for s := b.target; s != nil; s = b.stages[s.plan.Base.Stage] {
+		s.exported = true
+	}
 	return b
 }
 
-// connect counts who will read from which stage, and marks the stages whose
-// layers end up in the target.
+// connect counts who will read from which stage.
 func (b *build) connect() {
 	for _, s := range b.order {
 		for _, d := range s.dependencies() {
 			d.readers = append(d.readers, s)
 			d.pending++
 		}
-	}
-	for s := b.target; s != nil; s = b.stages[s.plan.Base.Stage] {
-		s.exported = true
 	}
 }
 
@@ -163,9 +218,12 @@ func next(left []*stage) int {
 	return first
 }
 
-// export hands a layer of the target out while the build goes on.
-func (b *build) export(ctx context.Context, l v1.Layer) {
+// export hands a layer of the target out while the build goes on; done is closed
+// when that is over.
+func (b *build) export(ctx context.Context, l v1.Layer) (done <-chan struct{}) {
+	over := make(chan struct{})
 	b.exports.Go(func() {
+		defer close(over)
 		if b.pushing.Acquire(ctx, 1) != nil {
 			return
 		}
@@ -177,6 +235,7 @@ func (b *build) export(ctx context.Context, l v1.Layer) {
 			b.cancel(err)
 		}
 	})
+	return over
 }
 
 // streamAfter is how many compressed bytes a layer must have before its upload
@@ -185,53 +244,10 @@ func (b *build) export(ctx context.Context, l v1.Layer) {
 const streamAfter = 4 << 20
 
 func (b *build) close() error {
-	var err error
+	b.keeping.Wait()
+	err := b.fetches.close()
 	for _, s := range b.order {
 		err = errors.Join(err, s.close())
 	}
 	return err
-}
-
-// images are the base images of a build, each opened and indexed at most once.
-type images struct {
-	bases    Bases
-	mu       sync.Mutex
-	byDigest map[v1.Hash]*baseImage
-}
-
-type baseImage struct {
-	opened  sync.Once
-	openErr error
-	img     v1.Image
-	layers  []v1.Layer
-
-	indexed  sync.Once
-	indexErr error
-	index    *layered
-}
-
-func (i *images) get(ctx context.Context, p *plan.Image) (*baseImage, error) {
-	i.mu.Lock()
-	img := i.byDigest[p.Digest]
-	if img == nil {
-		img = &baseImage{}
-		i.byDigest[p.Digest] = img
-	}
-	i.mu.Unlock()
-	img.opened.Do(func() {
-		if img.img, img.openErr = i.bases.Image(ctx, p); img.openErr == nil {
-			img.layers, img.openErr = img.img.Layers()
-		}
-	})
-	return img, img.openErr
-}
-
-// files is the image's file system, without its contents.
-func (i *images) files(ctx context.Context, p *plan.Image) (*layered, error) {
-	img, err := i.get(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	img.indexed.Do(func() { img.index, img.indexErr = index(ctx, img.layers) })
-	return img.index, img.indexErr
 }

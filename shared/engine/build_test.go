@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,13 +107,13 @@ func newBench(t *testing.T, limit int, p *plan.Plan, images ...v1.Image) *bench 
 		}
 		bases[digest] = img
 	}
-	context := &tree.Tree{}
+	files := &tree.Tree{}
 	for name, text := range map[string]string{"app": "application", "etc/passwd": "app:x:7:8::/:/bin/sh\n"} {
-		context.Put(tree.Clean(name), tree.Node{Type: tree.File, Mode: 0o600, Size: int64(len(text)), MTime: time.Unix(9, 0)})
-		context.Keep(tree.Clean(name), text)
+		files.Put(tree.Clean(name), tree.Node{Type: tree.File, Mode: 0o600, Size: int64(len(text)), MTime: time.Unix(9, 0)})
+		files.Keep(tree.Clean(name), text)
 	}
 	b.Config = engine.Config{
-		Plan: p, Context: context, Bases: bases, Sandboxes: b.driver, Exporter: b.taker,
+		Plan: p, Context: files, Bases: bases, Sandboxes: func(context.Context) (sandbox.Driver, error) { return b.driver, nil }, Exporter: b.taker,
 		Spool: t.TempDir(), Created: time.Unix(1e9, 0),
 	}
 	return b
@@ -347,9 +348,14 @@ func TestBuild_baseIsNotReadWhereNoFileIsTouched(t *testing.T) {
 }
 
 // recorder is an exporter that reads nothing.
-type recorder struct{ layers []v1.Layer }
+type recorder struct {
+	mu     sync.Mutex
+	layers []v1.Layer
+}
 
 func (r *recorder) Layer(_ context.Context, l v1.Layer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.layers = append(r.layers, l)
 	return nil
 }

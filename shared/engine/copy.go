@@ -27,7 +27,7 @@ func (b *baggage) collect(ctx context.Context, op plan.Copy) error {
 		}
 		b.releases = append(b.releases, func() error { release(); return nil })
 		r.Source = files
-		r.KeepOwner = op.From != nil && op.From.Context == ""
+		r.KeepOwner = keepsOwner(op.From)
 		b.requests = append(b.requests, r)
 	}
 	for _, remote := range op.Remotes {
@@ -50,18 +50,34 @@ var errNoRemotes = errors.New("nothing can be fetched here")
 
 // fetch gets one remote source. A repository is copied as a directory is.
 func (b *baggage) fetch(ctx context.Context, remote plan.Remote) error {
-	if b.stage.build.Remotes == nil {
-		return errNoRemotes
+	f := b.stage.build.remote(ctx, remote)
+	if f.err != nil {
+		return f.err
 	}
-	files, from, release, err := b.stage.build.Remotes.Fetch(ctx, remote)
+	r := b.request
+	r.Source, r.Unpack = f.files, remote.Unpack
+	r.Patterns = []string{literal(f.from)}
+	b.requests = append(b.requests, r)
+	return nil
+}
+
+// setOwner gives all that is placed the owner that --chown names, by the accounts of
+// the files that it is placed on.
+func (b *baggage) setOwner(op plan.Copy) error {
+	if op.Chown == "" {
+		return nil
+	}
+	names := b.stage.files()
+	if op.Link {
+		names = nil
+	}
+	owner, err := placement.ParseOwner(names, op.Chown)
 	if err != nil {
 		return err
 	}
-	b.releases = append(b.releases, release)
-	r := b.request
-	r.Source, r.Unpack = files, remote.Unpack
-	r.Patterns = []string{literal(from)}
-	b.requests = append(b.requests, r)
+	for i := range b.requests {
+		b.requests[i].Owner = &owner
+	}
 	return nil
 }
 

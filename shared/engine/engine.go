@@ -18,15 +18,18 @@ import (
 
 // Config is everything a build depends on.
 type Config struct {
-	Plan      *plan.Plan
-	Context   tree.FS            // the build context, what is ignored already left out
-	Contexts  map[string]tree.FS // the named ones, by the name that the plan has
-	Host      Host               // may be nil if no command mounts anything of the host's
-	Remotes   Remotes            // may be nil if nothing is fetched
-	Bases     Bases
-	Sandboxes sandbox.Driver // may be nil if no step of the plan is a Run
+	Plan     *plan.Plan
+	Context  tree.FS            // the build context, what is ignored already left out
+	Contexts map[string]tree.FS // the named ones, by the name that the plan has
+	Host     Host               // may be nil if no command mounts anything of the host's
+	Remotes  Remotes            // may be nil if nothing is fetched
+	Bases    Bases
+	// Sandboxes opens the driver, when it turns out that a command is to be run; the
+	// caller closes it. It may be nil if no step of the plan is a Run.
+	Sandboxes func(context.Context) (sandbox.Driver, error)
 	Exporter  Exporter
-	Spool     string // directory for layers under way; the caller removes it
+	Cache     *Caching // nil for none
+	Spool     string   // directory for layers under way; the caller removes it
 	Limits    Limits
 	Observer  Observer // may be nil
 
@@ -82,6 +85,7 @@ type Transfer struct {
 
 // Outcome is what a step came to.
 type Outcome struct {
-	Layer v1.Layer // nil if the step left no layer, or nobody wants one
-	Files int      // changes of files
+	Layer  v1.Layer // nil if the step left no layer, or nobody wants one
+	Files  int      // changes of files, if the step was done
+	Cached bool     // the step was not done: the cache had what it comes to
 }

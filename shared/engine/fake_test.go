@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type memory struct {
 	open    int
 	most    int // sandboxes open at once
 	applied int // layers put on roots
+	ran     []string
 	reached atomic.Int32
 	met     chan struct{}
 }
@@ -102,6 +104,9 @@ func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 }
 
 func (b *box) Run(ctx context.Context, p sandbox.Process) error {
+	b.driver.mu.Lock()
+	b.driver.ran = append(b.driver.ran, strings.Join(p.Args, " "))
+	b.driver.mu.Unlock()
 	args := append(p.Args, "", "")
 	path := tree.Clean(args[1])
 	switch args[0] {
@@ -192,4 +197,9 @@ func (t *taker) Image(_ context.Context, img v1.Image) error {
 	defer t.mu.Unlock()
 	t.image = img
 	return nil
+}
+
+// sorted is commands in an order that does not depend on what ran first.
+func sorted(commands []string) string {
+	return strings.Join(slices.Sorted(slices.Values(commands)), "; ")
 }

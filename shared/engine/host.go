@@ -84,15 +84,21 @@ func (e *MissingError) ExitCode() int { return 64 }
 
 // preflight finds what cannot be done here before anything is done, and the
 // secrets that no output may show.
-func (b *build) preflight() error {
+func (b *build) preflight(ctx context.Context) error {
 	for _, s := range b.order {
-		for _, step := range s.plan.Steps {
-			op, ok := step.Op.(plan.Run)
+		for _, w := range s.todo() {
+			op, ok := w.Op.(plan.Run)
 			if !ok {
 				continue
 			}
+			if b.driver == nil {
+				var err error
+				if b.driver, err = b.Sandboxes(ctx); err != nil {
+					return err
+				}
+			}
 			if err := b.checkRun(op); err != nil {
-				return &StepError{Stage: s.plan, Step: step, Err: err}
+				return &StepError{Stage: s.plan, Step: w.Step, Err: err}
 			}
 		}
 	}
@@ -100,7 +106,7 @@ func (b *build) preflight() error {
 }
 
 func (b *build) checkRun(op plan.Run) error {
-	if err := b.Sandboxes.Check(sandbox.Needs{Offline: op.Offline}); err != nil {
+	if err := b.driver.Check(sandbox.Needs{Offline: op.Offline}); err != nil {
 		return err
 	}
 	for _, m := range op.Mounts {

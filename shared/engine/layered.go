@@ -5,40 +5,74 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // layered is the file system that layers make together, known without being
-// unpacked: its metadata, and where to find its contents when some are needed.
+// unpacked: its metadata, and where to find its contents when some are needed. Not
+// even the metadata is looked at before load is called.
 type layered struct {
-	tree   *tree.Tree
 	layers []v1.Layer
+	// begin, if not nil, is the file system of the first layers, which others know too.
+	begin func(context.Context) (*layered, error)
+
+	mu     sync.Mutex // for what follows, while it is loaded
+	loaded int        // how many of the layers the tree shows
+	tree   *tree.Tree
 	// origins are the paths that hard links were made to, by the link's path: the
 	// content stands there even if that name is gone by now.
 	origins map[tree.Path]tree.Path
 }
 
-// accounts are the files kept in memory while layers pass, because --chown and
-// USER ask for them.
-func isAccounts(p tree.Path) bool { return p == "etc/passwd" || p == "etc/group" }
+func newLayered(layers ...v1.Layer) *layered {
+	return &layered{layers: layers, tree: &tree.Tree{}, origins: map[tree.Path]tree.Path{}}
+}
 
-// maxKept bounds a file that is kept in memory, in bytes.
-const maxKept = 8 << 20
-
-// index reads through layers once, writing nothing.
-func index(ctx context.Context, layers []v1.Layer) (*layered, error) {
-	l := &layered{tree: &tree.Tree{}, origins: map[tree.Path]tree.Path{}}
-	for _, one := range layers {
-		if err := l.put(ctx, layer.Open(one)); err != nil {
-			return nil, err
+// load brings the tree up to the last layer. Layers with an index are not read for
+// that; others are read through once, and nothing is written.
+func (l *layered) load(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.begin != nil {
+		below, err := l.begin(ctx)
+		if err != nil {
+			return err
 		}
-		l.layers = append(l.layers, one)
+		if l.tree, err = tree.Copy(below.tree); err != nil {
+			return err
+		}
+		l.origins, l.loaded, l.begin = maps.Clone(below.origins), below.loaded, nil
 	}
-	return l, nil
+	for l.loaded < len(l.layers) {
+		if err := l.put(ctx, layer.Metadata(l.layers[l.loaded])); err != nil {
+			return err
+		}
+		l.loaded++
+	}
+	return nil
+}
+
+// isLoaded reports whether the tree shows all layers.
+func (l *layered) isLoaded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.begin == nil && l.loaded == len(l.layers)
+}
+
+// add appends a layer; shown tells that its changes were put already.
+func (l *layered) add(one v1.Layer, shown bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.layers = append(l.layers, one)
+	if shown {
+		l.loaded++
+	}
 }
 
 // put lets one layer's changes take effect. Its content is added by whoever has it.
@@ -72,7 +106,7 @@ func (l *layered) note(c layer.Change) error {
 		if from, ok := l.origins[c.Hard]; ok {
 			l.origins[c.Path] = from
 		}
-	case isAccounts(c.Path) && c.Open != nil && c.Node.Size <= maxKept:
+	case layer.IsAccounts(c.Path) && c.Open != nil && c.Node.Size <= layer.MaxAccounts:
 		r, err := c.Open()
 		if err != nil {
 			return err
@@ -88,11 +122,34 @@ func (l *layered) note(c layer.Change) error {
 }
 
 func (l *layered) clone() (*layered, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	t, err := tree.Copy(l.tree)
-	return &layered{tree: t, layers: l.layers[:len(l.layers):len(l.layers)], origins: maps.Clone(l.origins)}, err
+	return &layered{
+		layers: l.layers[:len(l.layers):len(l.layers)], begin: l.begin,
+		loaded: l.loaded, tree: t, origins: maps.Clone(l.origins),
+	}, err
 }
 
-// with makes the contents of files readable, passing through the layers once more.
+// source is a file system in which a COPY finds what it asks for.
+func (l *layered) source(ctx context.Context, what placement.Request, dir string) (tree.FS, func(), error) {
+	if err := l.load(ctx); err != nil {
+		return nil, nil, err
+	}
+	what.Source = l.tree
+	files, err := what.Contents()
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := l.with(ctx, files, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k, func() { k.store.close() }, nil
+}
+
+// with makes the contents of files readable, passing once more through those
+// layers that may have them.
 func (l *layered) with(ctx context.Context, files []tree.Path, dir string) (kept, error) {
 	s, err := newStore(dir)
 	if err != nil {
@@ -106,12 +163,46 @@ func (l *layered) with(ctx context.Context, files []tree.Path, dir string) (kept
 		}
 	}
 	for _, one := range l.layers {
-		if err := s.take(ctx, layer.Open(one), wanted); err != nil {
+		holds, err := concerns(one, wanted)
+		if err == nil && holds {
+			err = s.take(ctx, layer.Open(one), wanted)
+		}
+		if err != nil {
 			s.close()
 			return kept{}, err
 		}
 	}
 	return kept{l.tree, s}, nil
+}
+
+// concerns reports whether a layer may put any of the paths, or another name of
+// them, which is wanted then too.
+func concerns(l v1.Layer, wanted map[tree.Path]bool) (bool, error) {
+	if len(wanted) == 0 {
+		return false, nil
+	}
+	i, ok := layer.As[layer.Indexed](l)
+	if !ok {
+		return true, nil
+	}
+	changes, ok := i.Index()
+	if !ok {
+		return true, nil
+	}
+	found := false
+	for c, err := range changes {
+		if err != nil {
+			return false, err
+		}
+		if c.Kind != layer.Put {
+			continue
+		}
+		if c.Hard != "" && wanted[c.Hard] {
+			wanted[c.Path] = true
+		}
+		found = found || wanted[c.Path]
+	}
+	return found, nil
 }
 
 // take stores what changes put at the wanted paths; later layers win.

@@ -130,28 +130,3 @@ func (o *outfit) secret(m plan.Mount, out sandbox.Mount) error {
 func literal(p tree.Path) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(string(p))
 }
-
-// read is what a step takes from elsewhere.
-type read struct {
-	from *plan.Source
-	what placement.Request // but for its Source
-}
-
-// reads are what a step takes from other stages, images and build contexts.
-func reads(op plan.Op) []read {
-	switch op := op.(type) {
-	case plan.Copy:
-		if len(op.Sources) > 0 {
-			return []read{{op.From, placement.Request{Patterns: op.Sources, Parents: op.Parents, Exclude: op.Exclude}}}
-		}
-	case plan.Run:
-		var all []read
-		for _, m := range op.Mounts {
-			if m.From != nil {
-				all = append(all, read{m.From, placement.Request{Patterns: []string{literal(tree.Clean(m.Source))}}})
-			}
-		}
-		return all
-	}
-	return nil
-}

@@ -15,40 +15,45 @@ import (
 // squashed runs the stage's steps and makes one layer of what they left
 // (--single-snapshot). The history still has them all.
 func (s *stage) squashed(ctx context.Context) error {
-	before := &tree.Tree{}
-	if s.box != nil || s.known != nil {
-		var err error
-		if before, err = tree.Copy(s.files()); err != nil {
-			return err
+	if s.lastOfFiles() != nil {
+		if err := s.catchUp(ctx); err != nil {
+			return &BaseError{Stage: s.plan, Err: err}
 		}
 	}
+	before, err := tree.Copy(s.files())
+	if err != nil {
+		return err
+	}
 	var parts []v1.Layer
-	for i, step := range s.plan.Steps {
-		out, err := s.step(ctx, i, step, false)
+	for i, w := range s.works {
+		out, err := s.step(ctx, i, w, false)
 		if err != nil {
 			return err
 		}
 		if out.Layer != nil {
 			parts = append(parts, out.Layer)
 		}
-		s.history = append(s.history, record{step: step})
+		s.history = append(s.history, record{step: w.Step})
 	}
 	if len(parts) == 0 {
 		return nil
 	}
-	c := &capture{stage: s, key: fmt.Sprintf("stage:%d", s.plan.Index), export: s.exported}
+	c := &capture{
+		stage: s, key: fmt.Sprintf("stage:%d", s.plan.Index), export: s.exported, index: s.build.keeps(), shown: true,
+	}
 	if err := s.squash(ctx, c, before, parts); err != nil {
 		return err
 	}
 	if c.blob == nil {
 		return nil
 	}
-	last := len(s.history) - 1
-	s.history[last].layer = c.blob
+	s.history[len(s.history)-1].layer = c.blob
 	s.layers = append(s.layers, keyed{c.key, c.blob})
+	s.applied = len(s.layers)
 	if s.known != nil {
-		s.known.layers = append(s.known.layers, c.blob)
+		s.known.add(c.blob, true)
 	}
+	s.offerSquashed(ctx, c)
 	return nil
 }
 

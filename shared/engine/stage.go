@@ -21,11 +21,24 @@ import (
 type stage struct {
 	build    *build
 	plan     *plan.Stage
+	works    []*work
 	exported bool     // its layers are the target's
+	needed   bool     // something has to be done for it, or its layers taken from the cache
+	anew     bool     // a command runs in it again, or in what it is made of
+	changed  bool     // it is not what it was in the last build
 	readers  []*stage // stages that start from it or copy from it, once per use
+
+	// planned names its files as they are known before anything was done, found as
+	// they are when what it copies from stages is named by its content. fresh tells
+	// that the latter does not say what a command left that ran.
+	planned state
+	found   state
+	fresh   bool
+	whole   definition // of all steps as one layer
 
 	base    v1.Image // nil for scratch
 	layers  []keyed  // all of them, the base's first
+	applied int      // how many of them the box has
 	history []record
 
 	box   sandbox.Sandbox
@@ -53,23 +66,42 @@ type record struct {
 }
 
 func newStage(b *build, p *plan.Stage) *stage {
-	return &stage{build: b, plan: p, done: make(chan struct{})}
+	s := &stage{build: b, plan: p, done: make(chan struct{})}
+	for _, step := range p.Steps {
+		s.works = append(s.works, &work{Step: step})
+	}
+	return s
 }
 
-// dependencies are the stages that s starts from or copies from, once per use.
+// dependencies are the stages that s starts from or, in what is to be done, copies
+// from, once per use.
 func (s *stage) dependencies() []*stage {
+	if !s.needed {
+		return nil
+	}
 	var deps []*stage
 	if s.plan.Base.Stage != nil {
 		deps = append(deps, s.build.stages[s.plan.Base.Stage])
 	}
-	for _, step := range s.plan.Steps {
-		for _, r := range reads(step.Op) {
-			if r.from != nil && r.from.Stage != nil {
-				deps = append(deps, s.build.stages[r.from.Stage])
+	for _, w := range s.todo() {
+		for _, r := range plan.Reads(w.Op) {
+			if r.From != nil && r.From.Stage != nil {
+				deps = append(deps, s.build.stages[r.From.Stage])
 			}
 		}
 	}
 	return deps
+}
+
+// todo are the steps that the cache does not have.
+func (s *stage) todo() []*work {
+	var all []*work
+	for _, w := range s.works {
+		if s.needed && w.entry == nil {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 func (s *stage) ready() bool {
@@ -85,8 +117,8 @@ func (s *stage) ready() bool {
 
 // needsSandbox reports whether a command runs in the stage.
 func (s *stage) needsSandbox() bool {
-	for _, step := range s.plan.Steps {
-		if _, ok := step.Op.(plan.Run); ok {
+	for _, w := range s.todo() {
+		if _, ok := w.Op.(plan.Run); ok {
 			return true
 		}
 	}
@@ -96,13 +128,32 @@ func (s *stage) needsSandbox() bool {
 // needsLayers reports whether anybody will want the layers of the stage's steps:
 // the image does, a stage that starts from it, and one without a sandbox itself,
 // because its files are nowhere else. A stage whose files are only copied from a
-// root, as the one that compiles usually is, spares the compression.
+// root, as the one that compiles usually is, spares the compression, unless the
+// cache wants what it left.
 func (s *stage) needsLayers() bool {
-	return s.exported || s.box == nil || slices.ContainsFunc(s.readers, func(r *stage) bool { return r.plan.Base.Stage == s.plan })
+	return s.exported || s.box == nil || s.build.keeps() || slices.ContainsFunc(s.readers, func(r *stage) bool { return r.plan.Base.Stage == s.plan })
+}
+
+// isRead reports whether a step will read files of the finished stage.
+func (s *stage) isRead() bool {
+	for _, reader := range s.readers {
+		for _, w := range reader.todo() {
+			for _, r := range plan.Reads(w.Op) {
+				if r.From != nil && r.From.Stage == s.plan {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // run builds the stage. Its failure is that of the build.
 func (s *stage) run(ctx context.Context) {
+	if !s.needed {
+		close(s.done)
+		return
+	}
 	ctx, end := s.build.Observer.Stage(ctx, s.plan)
 	s.err = s.work(ctx)
 	if s.err != nil {
@@ -118,11 +169,16 @@ func (s *stage) work(ctx context.Context) error {
 		return &BaseError{Stage: s.plan, Err: err}
 	}
 	steps := s.steps
-	if s.build.Squash {
+	if s.build.Squash && len(s.todo()) > 0 {
 		steps = s.squashed
 	}
 	if err := steps(ctx); err != nil {
 		return err
+	}
+	if s.box != nil && s.isRead() {
+		if err := s.catchUp(ctx); err != nil {
+			return &BaseError{Stage: s.plan, Err: err}
+		}
 	}
 	err := s.releaseDependencies()
 	if len(s.readers) == 0 {
@@ -142,17 +198,39 @@ func (s *stage) start(ctx context.Context) error {
 		}
 	}
 	if !s.needsSandbox() {
-		return s.startKnown(ctx)
+		return s.startKnown()
 	}
 	var err error
-	if s.box, err = s.build.Sandboxes.New(ctx, s.label()); err != nil {
-		return err
+	s.box, err = s.build.driver.New(ctx, s.label())
+	return err
+}
+
+// catchUp brings the stage's files to where its layers are. Until somebody looks at
+// them, nothing of a layer need be fetched.
+func (s *stage) catchUp(ctx context.Context) error {
+	if s.box == nil {
+		return s.known.load(ctx)
 	}
-	layers := make([]sandbox.Layer, len(s.layers))
-	for i, l := range s.layers {
-		layers[i] = sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return layer.Open(l) }}
+	var layers []sandbox.Layer
+	for i, l := range s.layers[s.applied:] {
+		layers = append(layers, sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return s.unpack(s.applied+i, l) }})
+	}
+	defer func() { s.applied = len(s.layers) }()
+	if len(layers) == 0 {
+		return nil
 	}
 	return s.box.Apply(ctx, layers...)
+}
+
+// unpack reads one of the stage's layers, and has the index made of a base's if that is
+// wanted.
+func (s *stage) unpack(i int, l v1.Layer) layer.Changes {
+	if img := s.root(); img != nil {
+		if made := s.build.images.of(img).making; made != nil && i < len(made.paths) {
+			return made.tee(i, layer.Open(l))
+		}
+	}
+	return layer.Open(l)
 }
 
 // inherit takes over layers and history of what FROM names.
@@ -163,7 +241,7 @@ func (s *stage) inherit(ctx context.Context) error {
 		if err := s.await(ctx, up); err != nil {
 			return err
 		}
-		s.base = up.base
+		s.base, s.found, s.fresh = up.base, up.found, up.fresh
 		s.layers = append(s.layers, up.layers...)
 		s.history = append(s.history, up.history...)
 	case from.Image != nil:
@@ -171,7 +249,7 @@ func (s *stage) inherit(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.base = img.img
+		s.base, s.found = img.img, s.below()
 		for _, l := range img.layers {
 			id, err := l.DiffID()
 			if err != nil {
@@ -183,41 +261,32 @@ func (s *stage) inherit(ctx context.Context) error {
 	return nil
 }
 
-// startKnown learns the base's files without unpacking them. A stage that
-// touches no file, and that nobody copies from, does not need even that.
-func (s *stage) startKnown(ctx context.Context) (err error) {
-	if !s.touchesFiles() && len(s.readers) == 0 {
-		return nil
-	}
+// startKnown begins with the base's files without unpacking them.
+func (s *stage) startKnown() (err error) {
 	switch from := s.plan.Base; {
 	case from.Stage != nil:
-		s.known, err = s.build.stages[from.Stage].asLayered(ctx)
-	case from.Image != nil:
-		s.known, err = s.build.images.files(ctx, from.Image)
-		if err == nil {
-			s.known, err = s.known.clone()
-		}
+		s.known, err = s.build.stages[from.Stage].asLayered()
 	default:
-		s.known, err = index(ctx, nil)
+		s.known = s.layered()
 	}
 	return err
 }
 
-func (s *stage) touchesFiles() bool {
-	for _, step := range s.plan.Steps {
-		if _, ok := step.Op.(plan.Meta); !ok {
-			return true
-		}
-	}
-	return false
-}
-
 // asLayered is the finished stage's file system for one that starts from it.
-func (s *stage) asLayered(ctx context.Context) (*layered, error) {
+func (s *stage) asLayered() (*layered, error) {
 	if s.known != nil {
 		return s.known.clone()
 	}
-	return index(ctx, layersOf(s.layers))
+	return s.layered(), nil
+}
+
+// layered is the file system that the stage's layers make.
+func (s *stage) layered() *layered {
+	l := newLayered(layersOf(s.layers)...)
+	if img := s.root(); img != nil {
+		l.begin = func(ctx context.Context) (*layered, error) { return s.build.images.files(ctx, img) }
+	}
+	return l
 }
 
 func layersOf(keys []keyed) []v1.Layer {
@@ -268,20 +337,6 @@ func (s *stage) source(ctx context.Context, what placement.Request) (tree.FS, fu
 	return s.known.source(ctx, what, s.build.Spool)
 }
 
-// source is a file system in which a COPY finds what it asks for.
-func (l *layered) source(ctx context.Context, what placement.Request, dir string) (tree.FS, func(), error) {
-	what.Source = l.tree
-	files, err := what.Contents()
-	if err != nil {
-		return nil, nil, err
-	}
-	k, err := l.with(ctx, files, dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	return k, func() { k.store.close() }, nil
-}
-
 // park gives the root up. What the stages that are left will copy from it is put
 // aside before.
 func (s *stage) park(left []*stage) error {
@@ -293,10 +348,10 @@ func (s *stage) park(left []*stage) error {
 func (s *stage) keep(left []*stage) (_ *kept, err error) {
 	var wanted []placement.Request
 	for _, reader := range left {
-		for _, step := range reader.plan.Steps {
-			for _, r := range reads(step.Op) {
-				if r.from != nil && r.from.Stage == s.plan {
-					wanted = append(wanted, r.what)
+		for _, w := range reader.todo() {
+			for _, r := range plan.Reads(w.Op) {
+				if r.From != nil && r.From.Stage == s.plan {
+					wanted = append(wanted, requested(r))
 				}
 			}
 		}
@@ -362,7 +417,7 @@ func (s *stage) releaseDependencies() error {
 // closeUnread frees a sandbox that nobody will read from. Where there is only
 // one root, it stays until it is taken over.
 func (s *stage) closeUnread() error {
-	if s.box == nil || s.build.Sandboxes.Limit() == 1 {
+	if s.box == nil || s.build.driver.Limit() == 1 {
 		return nil
 	}
 	return s.closeBox()

@@ -18,64 +18,93 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
-// steps runs the stage's steps, each leaving a layer or none.
+// steps does the stage's steps, each leaving a layer or none.
 func (s *stage) steps(ctx context.Context) error {
-	for i, step := range s.plan.Steps {
-		out, err := s.step(ctx, i, step, s.exported)
+	for i, w := range s.works {
+		out, err := s.step(ctx, i, w, s.exported)
 		if err != nil {
 			return err
 		}
-		s.add(out.key, record{step, out.Layer})
+		s.add(out)
 	}
 	return nil
 }
 
 // add appends what a step left to the stage's image.
-func (s *stage) add(key string, r record) {
-	s.history = append(s.history, r)
-	if r.layer == nil {
+func (s *stage) add(r result) {
+	s.history = append(s.history, record{r.step, r.Layer})
+	if r.Layer == nil {
 		return
 	}
-	s.layers = append(s.layers, keyed{key, r.layer})
+	s.layers = append(s.layers, keyed{r.key, r.Layer})
 	if s.known != nil {
-		s.known.layers = append(s.known.layers, r.layer)
+		s.known.add(r.Layer, r.shown)
+	} else if r.shown {
+		s.applied = len(s.layers)
 	}
 }
 
 // result is what a step came to, and the sandbox's key for its layer.
 type result struct {
 	Outcome
-	key string
+	step  *plan.Step
+	key   string
+	shown bool // the stage's files are with the layer already
 }
 
-func (s *stage) step(ctx context.Context, i int, step *plan.Step, export bool) (r result, err error) {
+func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result, err error) {
 	if err := ctx.Err(); err != nil {
 		return r, context.Cause(ctx)
 	}
-	ctx, out, end := s.build.Observer.Step(ctx, s.plan, step)
+	ctx, out, end := s.build.Observer.Step(ctx, s.plan, w.Step)
 	defer func() { end(r.Outcome, err) }()
-	c := &capture{stage: s, key: fmt.Sprintf("step:%d/%d", s.plan.Index, i), export: export}
-	r.key = c.key
-	switch op := step.Op.(type) {
-	case plan.Meta:
-		return r, nil
-	case plan.Dir:
-		err = s.dir(ctx, c, op)
-	case plan.Copy:
-		err = s.copy(ctx, c, op, out)
-	case plan.Run:
-		if err = s.command(ctx, op, out); err == nil {
-			err = c.commit(ctx)
-		}
+	if w.entry != nil {
+		return s.reuse(ctx, w, export)
 	}
-	if err != nil {
-		return r, s.explain(ctx, step, err)
+	s.build.tellMissed(ctx, w, out)
+	c := &capture{
+		stage: s, key: fmt.Sprintf("step:%d/%d", s.plan.Index, i), export: export, index: s.build.keepsStep(w),
 	}
+	if err = s.do(ctx, c, w, out); err != nil {
+		return r, s.explain(ctx, w.Step, err)
+	}
+	if w.entry != nil {
+		return s.reuse(ctx, w, export)
+	}
+	r = result{step: w.Step, key: c.key, shown: c.shown}
 	r.Files = c.files
 	if c.blob != nil {
 		r.Layer = v1.Layer(c.blob)
 	}
+	s.offer(ctx, w, c)
 	return r, nil
+}
+
+// do does a step, unless it turns out that the cache has what it would come to.
+func (s *stage) do(ctx context.Context, c *capture, w *work, out io.Writer) error {
+	switch op := w.Op.(type) {
+	case plan.Dir:
+		if s.pass(w, w.readings); s.find(ctx, w) {
+			return nil
+		}
+		return s.dir(ctx, c, op)
+	case plan.Copy:
+		return s.copy(ctx, c, w, op, out)
+	case plan.Run:
+		s.pass(w, w.readings)
+		if !s.build.readsAnew(op) && s.find(ctx, w) {
+			return nil
+		}
+		s.fresh = true
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
+		if err := s.command(ctx, op, out); err != nil {
+			return err
+		}
+		return c.commit(ctx)
+	}
+	return nil
 }
 
 // explain says which step failed, unless the build was ended from outside.
@@ -87,6 +116,9 @@ func (s *stage) explain(ctx context.Context, step *plan.Step, err error) error {
 }
 
 func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	owner, err := placement.ParseOwner(s.files(), op.User)
 	if err != nil {
 		return err
@@ -97,7 +129,7 @@ func (s *stage) dir(ctx context.Context, c *capture, op plan.Dir) error {
 }
 
 // copy copies. Patterns that match nothing are told of on output.
-func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy, output io.Writer) error {
+func (s *stage) copy(ctx context.Context, c *capture, w *work, op plan.Copy, output io.Writer) error {
 	r := placement.Request{
 		Dest: tree.Clean(op.Dest), DestDir: op.DestDir, Mode: op.Chmod, Unpack: op.Unpack,
 		Parents: op.Parents, Exclude: op.Exclude, Link: op.Link, Time: s.build.Created,
@@ -107,23 +139,27 @@ func (s *stage) copy(ctx context.Context, c *capture, op plan.Copy, output io.Wr
 			}
 		},
 	}
-	if op.Chown != "" {
-		names := s.files()
-		if op.Link {
-			names = nil
-		}
-		owner, err := placement.ParseOwner(names, op.Chown)
-		if err != nil {
-			return err
-		}
-		r.Owner = &owner
-	}
 	b := &baggage{stage: s, request: r}
 	defer b.release()
 	if err := b.collect(ctx, op); err != nil {
 		return err
 	}
-	return c.place(ctx, placement.PlaceAll(b.requests, s.files()))
+	if s.passCopy(ctx, w, op, b); s.find(ctx, w) {
+		return nil
+	}
+	if s.box != nil || !op.Link {
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.setOwner(op); err != nil {
+		return err
+	}
+	if err := c.place(ctx, placement.PlaceAll(b.requests, s.files())); err != nil {
+		return err
+	}
+	s.build.checkUnchanged(w, op)
+	return nil
 }
 
 // command runs a command. What it mounts is gone when it returns.
@@ -166,21 +202,30 @@ type capture struct {
 	stage  *stage
 	key    string
 	export bool
-	enc    *layer.Encoder
-	blob   *layer.Blob
-	files  int
+	index  bool // of what the layer does to files, for the cache
+
+	blob     *layer.Blob
+	indexed  string // the file with the index
+	exported <-chan struct{}
+	files    int
+	shown    bool // the stage shows the changes
 }
 
 // commit captures what a command changed.
 func (c *capture) commit(ctx context.Context) error {
+	c.shown = true
 	return c.encode(ctx, c.stage.box.Commit(ctx, c.key), drain)
 }
 
 // place captures changes and lets them take effect in the stage, reading each
 // content once.
 func (c *capture) place(ctx context.Context, changes layer.Changes) error {
+	c.shown = c.stage.box != nil || c.stage.known.isLoaded()
 	return c.encode(ctx, changes, func(changes layer.Changes) error {
-		if c.stage.box == nil {
+		switch {
+		case !c.shown:
+			return drain(changes)
+		case c.stage.box == nil:
 			return c.stage.known.put(ctx, changes)
 		}
 		return c.stage.box.Apply(ctx, sandbox.Layer{
@@ -204,6 +249,10 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	if !c.stage.needsLayers() {
 		return consume(c.counted(rest))
 	}
+	ix, err := c.newIndex()
+	if err != nil {
+		return err
+	}
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
 	})
@@ -211,15 +260,16 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 		return err
 	}
 	if c.export {
-		c.stage.build.export(ctx, enc.Blob())
+		c.exported = c.stage.build.export(ctx, enc.Blob())
 	}
-	if err := consume(enc.Tee(rest)); err != nil {
+	if err := consume(enc.Tee(ix.tee(rest))); err != nil {
 		enc.Abort(err)
+		ix.abort()
 		return err
 	}
-	c.files = enc.Count()
+	c.files, c.indexed = enc.Count(), ix.path()
 	c.blob, err = enc.Finish()
-	return err
+	return errors.Join(err, ix.close())
 }
 
 // counted counts changes that become no layer.

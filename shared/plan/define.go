@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +48,11 @@ type Reading struct {
 // File is a file that a step reads.
 type File struct {
 	tree.Entry
-	Digest string // of a regular file's content
+	// Digest is that of a regular file's content. It may be empty if Hard is a file
+	// that is listed before.
+	Digest string
+	// As is what the step knows it by, if that is not its path.
+	As string
 }
 
 // Reads are what an op reads from elsewhere, in the order that [Inputs] has it.
@@ -114,6 +120,37 @@ func Definition(op Op, in Inputs) cachekey.Definition {
 	return d.w.Definition()
 }
 
+// After names the files that a step leaves, by the definition that its result is
+// found under.
+func After(op Op, below Identity, d cachekey.Definition) Identity {
+	if _, ok := op.(Meta); ok {
+		return below
+	}
+	if c, ok := op.(Copy); !ok || !c.Link {
+		return Identity{Step: d.Key()}
+	}
+	w := definer{w: cachekey.NewWriter()}
+	w.identity("parent", below)
+	w.w.Line("linked", d.Key().Digest())
+	return Identity{Step: w.w.Definition().Key()}
+}
+
+// Squashed is the definition of the one layer that all steps of a stage make
+// together, between these two file systems.
+func Squashed(below, after Identity) cachekey.Definition {
+	d := definer{w: cachekey.NewWriter()}
+	d.identity("parent", below)
+	d.identity("squashed", after)
+	return d.w.Definition()
+}
+
+// Indexes is the definition of what the layers of an image do to files.
+func Indexes(image v1.Hash) cachekey.Definition {
+	w := cachekey.NewWriter()
+	w.Line("indexes", image.String())
+	return w.Definition()
+}
+
 type definer struct {
 	w        *cachekey.Writer
 	readings []Reading
@@ -143,12 +180,12 @@ func (d *definer) flag(word string, is bool) {
 }
 
 func (d *definer) run(op Run) {
-	d.w.Line(append([]string{"run"}, op.Args...)...)
+	d.w.Line("run", op.Args...)
 	for _, e := range slices.Sorted(slices.Values(op.Env)) {
 		name, value, _ := strings.Cut(e, "=")
 		switch {
 		case slices.Contains(op.Unkeyed, name):
-		case soundsSecret(name):
+		case soundsSecret(name), credentials.MatchString(value):
 			d.w.Line("env", name, "hidden", digest(value))
 		default:
 			d.w.Line("env", name, value)
@@ -164,6 +201,9 @@ func (d *definer) run(op Run) {
 		d.mount(m)
 	}
 }
+
+// credentials is a user with a password in an address.
+var credentials = regexp.MustCompile(`://[^/?#\s]*:[^/?#\s]*@`)
 
 // digest stands for a value that is not to be told.
 func digest(value string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(value))) }
@@ -210,11 +250,11 @@ func (d *definer) copy(op Copy) {
 		d.w.Line("exclude", e)
 	}
 	if len(op.Sources) > 0 {
-		d.w.Line(append([]string{"sources"}, op.Sources...)...)
+		d.w.Line("sources", op.Sources...)
 		d.reading()
 	}
 	for _, r := range op.Remotes {
-		d.w.Line("remote", r.URL, r.Name)
+		d.remote(r)
 		d.set("checksum", r.Checksum)
 		d.flag("repository", r.Git)
 		d.flag("unpack", r.Unpack)
@@ -228,6 +268,40 @@ func (d *definer) copy(op Copy) {
 	for _, f := range op.Inline {
 		d.w.Line("inline", f.Name, f.Data)
 	}
+}
+
+// remote says what is fetched from where. Of an address that may hold a secret the
+// rest is told, and a hash of all of it.
+func (d *definer) remote(r Remote) {
+	if shown := r.public(); shown != r.URL {
+		d.w.Line("remote", shown, r.Name, "hidden", digest(r.URL))
+		return
+	}
+	d.w.Line("remote", r.URL, r.Name)
+}
+
+// public is the address without what may be a secret: user and password, and a file's
+// query.
+func (r Remote) public() string {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		if strings.Contains(r.URL, "://") {
+			return ""
+		}
+		return r.URL // user@host:path has no place for a password
+	}
+	if u.Scheme == "http" || u.Scheme == "https" || hasPassword(u) {
+		u.User = nil
+	}
+	if !r.Git {
+		u.RawQuery = ""
+	}
+	return u.String()
+}
+
+func hasPassword(u *url.URL) bool {
+	_, has := u.User.Password()
+	return has
 }
 
 // fixed reports whether the checksum leaves no choice of what is fetched: one of a
@@ -246,33 +320,38 @@ func (d *definer) reading() {
 		return
 	}
 	d.w.Line("from", "files")
+	listed := map[tree.Path]bool{}
 	for _, f := range r.Files {
+		if !listed[f.Hard] {
+			f.Hard = "" // the line of another file says nothing of it
+		}
 		d.file(f, r.Owners)
+		listed[f.Path] = true
 	}
 }
 
 func (d *definer) file(f File, owners bool) {
 	n := f.Node
+	d.set("as", f.As)
+	var word string
 	var fields []string
-	add := func(s ...string) { fields = append(fields, s...) }
 	switch {
 	case f.Hard != "":
 		d.w.Line("hard", string(f.Hard), string(f.Path))
 		return
 	case n.Type == tree.File:
-		add("file", mode(n.Mode), f.Digest)
+		word, fields = "file", []string{mode(n.Mode), f.Digest}
 	case n.Type == tree.Dir:
-		add("directory", mode(n.Mode))
+		word, fields = "directory", []string{mode(n.Mode)}
 	case n.Type == tree.Symlink:
-		add("symlink", n.Link)
+		word, fields = "symlink", []string{mode(n.Mode), n.Link}
 	default:
-		add("special", strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor)))
+		word, fields = "special", []string{strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor))}
 	}
 	if owners {
-		add(owner(n.UID, n.GID))
+		fields = append(fields, owner(n.UID, n.GID))
 	}
-	add(string(f.Path))
-	d.w.Line(fields...)
+	d.w.Line(word, append(fields, string(f.Path))...)
 	for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
 		d.w.Line("xattr", name, n.Xattrs[name])
 	}

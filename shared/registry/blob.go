@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -37,6 +38,13 @@ func (c *Client) blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 		return nil, err
 	}
 	return b, nil
+}
+
+// lose notes that a repository has not got a blob that it was said to have.
+func (c *Client) lose(repo name.Repository, h v1.Hash) {
+	k := blobKey{repo.Name(), h}
+	c.lost.put(k, struct{}{})
+	c.blobs.forget(k)
 }
 
 // blobReader follows a blob through as many requests as it takes.
@@ -118,6 +126,9 @@ func (b *blobReader) ask(ctx context.Context) (*http.Response, error) {
 	err = check(resp, http.StatusOK, http.StatusPartialContent)
 	if err == nil {
 		return resp, nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		b.client.lose(b.session.repo, b.desc.Digest)
 	}
 	for _, u := range b.desc.URLs {
 		resp, elsewhere := b.askElsewhere(ctx, u)

@@ -47,6 +47,7 @@ type Client struct {
 	manifests memo[manifestKey, *manifest]
 	images    memo[blobKey, *content]
 	blobs     memo[blobKey, struct{}]  // known to be in a repository
+	lost      memo[blobKey, struct{}]  // gone from where they were said to be
 	streams   memo[streamKey, v1.Hash] // sent while they were written
 	checks    memo[sessionKey, struct{}]
 	uploads   chan struct{}
@@ -116,6 +117,19 @@ func (c *Client) Tag(s string) (name.Tag, error) {
 		return name.Tag{}, &ReferenceError{s, err}
 	}
 	return tag, nil
+}
+
+// Repository reads the name of a repository that is both read and written. Plain
+// HTTP is allowed if it is for either. The error is a [ReferenceError].
+func (c *Client) Repository(s string) (name.Repository, error) {
+	repo, err := name.NewRepository(s, name.WeakValidation)
+	if err == nil && (c.cfg.Options.plain(push, repo.RegistryStr()) || c.cfg.Options.plain(pull, repo.RegistryStr())) {
+		repo, err = name.NewRepository(s, name.WeakValidation, name.Insecure)
+	}
+	if err != nil {
+		return name.Repository{}, &ReferenceError{s, err}
+	}
+	return repo, nil
 }
 
 // sessionKey tells apart the talks a client has. from is a repository that blobs

@@ -36,6 +36,14 @@ const (
 // has no such manifest, blob or repository.
 var ErrNotFound = errors.New("not found")
 
+// ErrIncomplete is in the chain of an [Error] when the registry refused a manifest
+// for want of a blob that it speaks of.
+var ErrIncomplete = errors.New("the repository lacks a blob of the manifest")
+
+// ErrTooLarge is in the chain of an [Error] when the registry has more bytes than
+// whoever asked wanted to read.
+var ErrTooLarge = errors.New("too large")
+
 // errAbandoned tells those who wait for an answer that who asked went away.
 var errAbandoned = errors.New("abandoned by who asked first")
 
@@ -211,7 +219,8 @@ func (e *statusError) Error() string {
 }
 
 func (e *statusError) Is(target error) bool {
-	return target == ErrNotFound && e.status == http.StatusNotFound
+	return target == ErrNotFound && e.status == http.StatusNotFound ||
+		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode)
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {

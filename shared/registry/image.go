@@ -91,9 +91,24 @@ func (i *Image) Layers() ([]v1.Layer, error) { return append([]v1.Layer(nil), i.
 func (i *Image) Blobs() []*Layer {
 	blobs := make([]*Layer, len(i.parsed.Layers))
 	for n, d := range i.parsed.Layers {
-		blobs[n] = &Layer{image: i, index: n, desc: d}
+		blobs[n] = &Layer{
+			ctx: i.ctx, client: i.client, repo: i.ref.Context(), desc: d,
+			diffID: func() (v1.Hash, error) { return i.diffID(n) },
+		}
 	}
 	return blobs
+}
+
+// diffID is what the config says of the nth layer's content.
+func (i *Image) diffID(n int) (v1.Hash, error) {
+	f, err := i.ConfigFile()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	if len(f.RootFS.DiffIDs) != len(i.layers) {
+		return v1.Hash{}, fmt.Errorf("%s has %d layers and a config with %d", i.ref, len(i.layers), len(f.RootFS.DiffIDs))
+	}
+	return f.RootFS.DiffIDs[n], nil
 }
 
 // MediaType is the manifest's.
@@ -187,32 +202,35 @@ func (p *Placed) Ref() name.Digest { return p.At }
 // Unwrap is the layer as it is elsewhere.
 func (p *Placed) Unwrap() v1.Layer { return p.Layer }
 
-// Layer is a layer of an [Image].
+// Layer is a layer in a repository, of an [Image] or by itself.
 type Layer struct {
-	image *Image
-	index int
-	desc  v1.Descriptor
+	ctx    context.Context
+	client *Client
+	repo   name.Repository
+	desc   v1.Descriptor
+	diffID func() (v1.Hash, error)
 }
 
 var _ v1.Layer = (*Layer)(nil)
 
-// Ref is where the layer is: the image's repository and the layer's digest.
-func (l *Layer) Ref() name.Digest { return l.image.ref.Context().Digest(l.desc.Digest.String()) }
+// Layer is a layer that a repository has beside any image, such as one of a cache:
+// who knows of it says what it is. Nothing is asked until it is read; ctx governs
+// its reads.
+func (c *Client) Layer(ctx context.Context, repo name.Repository, d v1.Descriptor, diffID v1.Hash) *Layer {
+	return &Layer{
+		ctx: ctx, client: c, repo: repo, desc: d,
+		diffID: func() (v1.Hash, error) { return diffID, nil },
+	}
+}
+
+// Ref is where the layer is: its repository and digest.
+func (l *Layer) Ref() name.Digest { return l.repo.Digest(l.desc.Digest.String()) }
 
 // Digest is that of the bytes the registry has.
 func (l *Layer) Digest() (v1.Hash, error) { return l.desc.Digest, nil }
 
-// DiffID is the digest of the content, as the image's config gives it.
-func (l *Layer) DiffID() (v1.Hash, error) {
-	f, err := l.image.ConfigFile()
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	if len(f.RootFS.DiffIDs) != len(l.image.layers) {
-		return v1.Hash{}, fmt.Errorf("%s has %d layers and a config with %d", l.image.ref, len(l.image.layers), len(f.RootFS.DiffIDs))
-	}
-	return f.RootFS.DiffIDs[l.index], nil
-}
+// DiffID is the digest of the content, as an image's config gives it.
+func (l *Layer) DiffID() (v1.Hash, error) { return l.diffID() }
 
 // Size is how many bytes the registry has.
 func (l *Layer) Size() (int64, error) { return l.desc.Size, nil }
@@ -226,7 +244,7 @@ func (l *Layer) Descriptor() (*v1.Descriptor, error) { return l.desc.DeepCopy(),
 // Compressed reads the layer as the registry has it. Digest and size are
 // checked: io.EOF is read only of content that is what it should be.
 func (l *Layer) Compressed() (io.ReadCloser, error) {
-	return l.open(l.image.ctx, 0, func(r io.ReadCloser) io.ReadCloser { return verify(r, l.desc) })
+	return l.open(l.ctx, 0, func(r io.ReadCloser) io.ReadCloser { return verify(r, l.desc) })
 }
 
 // Uncompressed is the layer's tar archive; see [Layer.Compressed].
@@ -246,7 +264,7 @@ func (l *Layer) OpenAt(ctx context.Context, off int64) (io.ReadCloser, error) {
 }
 
 func (l *Layer) open(ctx context.Context, off int64, around func(io.ReadCloser) io.ReadCloser) (io.ReadCloser, error) {
-	client, repo := l.image.client, l.image.ref.Context()
+	client, repo := l.client, l.repo
 	where := l.Ref().Name()
 	wrap := func(err error) error { return client.failed("pull layer "+where, pull, repo, err) }
 	ctx, moved, done := client.cfg.Observe(ctx, "pull", where, l.desc.Size-off)

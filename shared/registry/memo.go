@@ -96,3 +96,22 @@ func (m *memo[K, V]) peek(k K) (V, bool) {
 	var none V
 	return none, false
 }
+
+// find returns a key that fits and whose answer is there.
+func (m *memo[K, V]) find(fits func(K) bool) (K, bool) {
+	m.mu.Lock()
+	var found []K
+	for k := range m.calls {
+		if fits(k) {
+			found = append(found, k)
+		}
+	}
+	m.mu.Unlock()
+	for _, k := range found {
+		if _, ok := m.peek(k); ok {
+			return k, true
+		}
+	}
+	var none K
+	return none, false
+}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -99,12 +100,12 @@ func (c *Client) pushLayer(ctx context.Context, repo name.Repository, l v1.Layer
 // pushKnown pushes a layer of known digest.
 func (c *Client) pushKnown(ctx context.Context, repo name.Repository, l v1.Layer, h v1.Hash) error {
 	_, err := c.blobs.get(ctx, blobKey{repo.Name(), h}, func(ctx context.Context) (struct{}, error) {
-		var source name.Reference
-		if at, ok := layer.As[Located](l); ok && at.Ref().Context().RegistryStr() == repo.RegistryStr() {
-			source = at.Ref()
-		}
-		if source != nil && source.Context().RepositoryStr() == repo.RepositoryStr() {
-			return struct{}{}, nil // it was found there
+		from, found := c.elsewhere(repo, l, h)
+		if found && from.RepositoryStr() == repo.RepositoryStr() {
+			if _, gone := c.lost.peek(blobKey{repo.Name(), h}); !gone {
+				return struct{}{}, nil // it was found there
+			}
+			found = false
 		}
 		s, err := c.session(ctx, push, repo)
 		if err != nil {
@@ -113,41 +114,64 @@ func (c *Client) pushKnown(ctx context.Context, repo name.Repository, l v1.Layer
 		if there, err := s.has(ctx, h); err != nil || there {
 			return struct{}{}, err
 		}
-		if source != nil {
-			if c.mount(ctx, repo, source.Context(), h) {
+		begun := ""
+		if found {
+			mounted := false
+			if begun, mounted = c.mount(ctx, repo, from, h); mounted {
 				return struct{}{}, nil
 			}
 			if ctx.Err() != nil {
 				return struct{}{}, context.Cause(ctx)
 			}
 		}
-		size, err := l.Size()
-		if err != nil {
-			return struct{}{}, err
-		}
-		release, err := c.slot(ctx)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer release()
-		ctx, moved, done := c.cfg.Observe(ctx, "push", repo.Name()+"@"+h.String(), size)
-		t := &tally{moved: moved}
-		err = c.repeat(ctx, func(again bool) error {
-			if again {
-				// The answer, rather than the upload, may have been what broke.
-				if there, err := s.has(ctx, h); err != nil || there {
-					return err
-				}
-			}
-			src, err := open(ctx, l, t)
-			if err != nil {
+		return struct{}{}, c.send(ctx, s, l, h, begun)
+	})
+	return err
+}
+
+// elsewhere finds a repository of repo's registry, possibly repo itself, that has
+// a layer: the layer says so, or it went there before.
+func (c *Client) elsewhere(repo name.Repository, l v1.Layer, h v1.Hash) (name.Repository, bool) {
+	if at, ok := layer.As[Located](l); ok && at.Ref().Context().RegistryStr() == repo.RegistryStr() {
+		return at.Ref().Context(), true
+	}
+	prefix := repo.RegistryStr() + "/"
+	k, ok := c.blobs.find(func(k blobKey) bool { return k.digest == h && strings.HasPrefix(k.repo, prefix) })
+	if !ok {
+		return name.Repository{}, false
+	}
+	return repo.Registry.Repo(strings.TrimPrefix(k.repo, prefix)), true
+}
+
+// send uploads a layer that the repository has not got. begun is where an upload
+// goes on that has been begun for it, or empty.
+func (c *Client) send(ctx context.Context, s *session, l v1.Layer, h v1.Hash, begun string) error {
+	size, err := l.Size()
+	if err != nil {
+		return err
+	}
+	release, err := c.slot(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, moved, done := c.cfg.Observe(ctx, "push", s.repo.Name()+"@"+h.String(), size)
+	t := &tally{moved: moved}
+	err = c.repeat(ctx, func(again bool) error {
+		if again {
+			begun = ""
+			// The answer, rather than the upload, may have been what broke.
+			if there, err := s.has(ctx, h); err != nil || there {
 				return err
 			}
-			return s.put(ctx, src, h, size)
-		})
-		done(err)
-		return struct{}{}, err
+		}
+		src, err := open(ctx, l, t)
+		if err != nil {
+			return err
+		}
+		return s.put(ctx, src, h, size, begun)
 	})
+	done(err)
 	return err
 }
 
@@ -233,7 +257,12 @@ func (c *Client) slot(ctx context.Context) (release func(), _ error) {
 // PushImage pushes an image under a tag: what layers and config the repository
 // lacks, then the manifest. Whoever pulls the tag meanwhile gets the older image.
 func (c *Client) PushImage(ctx context.Context, tag name.Reference, img v1.Image) error {
-	return c.failed("push "+tag.Name(), push, tag.Context(), c.pushImage(ctx, tag, img))
+	err := c.pushImage(ctx, tag, img)
+	if errors.Is(err, ErrIncomplete) {
+		// Layers were found in the repository, or sent there, and are gone.
+		err = c.pushImage(ctx, tag, img)
+	}
+	return c.failed("push "+tag.Name(), push, tag.Context(), err)
 }
 
 func (c *Client) pushImage(ctx context.Context, tag name.Reference, img v1.Image) error {
@@ -276,6 +305,10 @@ func (c *Client) pushManifest(ctx context.Context, tag name.Reference, img v1.Im
 	if err != nil {
 		return err
 	}
+	return c.putManifest(ctx, tag, &manifest{raw: raw, mediaType: mt, digest: digest})
+}
+
+func (c *Client) putManifest(ctx context.Context, tag name.Reference, m *manifest) error {
 	s, err := c.session(ctx, push, tag.Context())
 	if err != nil {
 		return err
@@ -284,27 +317,42 @@ func (c *Client) pushManifest(ctx context.Context, tag name.Reference, img v1.Im
 	if err != nil {
 		return err
 	}
-	req.Body = io.NopCloser(bytes.NewReader(raw))
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
-	req.ContentLength = int64(len(raw))
-	req.Header.Set("Content-Type", string(mt))
+	req.Body = io.NopCloser(bytes.NewReader(m.raw))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.raw)), nil }
+	req.ContentLength = int64(len(m.raw))
+	req.Header.Set("Content-Type", string(m.mediaType))
 	resp, err := s.http.Do(req)
 	if err == nil {
 		err = check(resp, http.StatusCreated, http.StatusOK, http.StatusAccepted)
 	}
 	if err != nil {
+		if errors.Is(err, ErrIncomplete) {
+			c.loseAll(tag.Context(), m)
+			return err
+		}
 		// A tag that may not be moved need not be, if it is in its place.
-		if status(err)/100 == 4 && s.tagged(ctx, tag, digest) {
+		if status(err)/100 == 4 && s.tagged(ctx, tag, m.digest) {
 			return nil
 		}
 		return err
 	}
 	defer resp.Body.Close()
-	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digest.String() {
-		return fmt.Errorf("the registry took the manifest %s for %s", digest, excerpt(said))
+	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != m.digest.String() {
+		return fmt.Errorf("the registry took the manifest %s for %s", m.digest, excerpt(said))
 	}
 	c.manifests.forget(manifestKey{tag.Context().Name(), tag.Identifier()})
 	return nil
+}
+
+// loseAll has all that a manifest speaks of asked about again.
+func (c *Client) loseAll(repo name.Repository, m *manifest) {
+	parsed, err := v1.ParseManifest(bytes.NewReader(m.raw))
+	if err != nil {
+		return // then there is nothing that we pushed for it
+	}
+	for _, d := range append(parsed.Layers, parsed.Config) {
+		c.lose(repo, d.Digest)
+	}
 }
 
 // tagged tells whether a tag stands for a digest.
@@ -340,14 +388,15 @@ func (s *session) has(ctx context.Context, h v1.Hash) (bool, error) {
 }
 
 // mount asks the registry to take a blob over from another of its repositories.
-// Any refusal is only that: the blob can still be sent.
-func (c *Client) mount(ctx context.Context, repo, from name.Repository, h v1.Hash) bool {
+// Any refusal is only that: the blob can still be sent, to where the refusal says
+// if it says so.
+func (c *Client) mount(ctx context.Context, repo, from name.Repository, h v1.Hash) (begun string, mounted bool) {
 	s, err := c.mounting(ctx, repo, from)
 	if err != nil {
-		return false
+		return "", false
 	}
 	at, err := s.begin(ctx, url.Values{"mount": {h.String()}, "from": {from.RepositoryStr()}})
-	return err == nil && at == ""
+	return at, err == nil && at == ""
 }
 
 // begin begins an upload and returns where it goes on, which is nowhere if a
@@ -388,12 +437,15 @@ func next(resp *http.Response) (string, error) {
 	return at.String(), nil
 }
 
-// put uploads a blob of known digest, in one request after the one that begins it.
-func (s *session) put(ctx context.Context, src *source, h v1.Hash, size int64) error {
+// put uploads a blob of known digest, in one request after the one that begins it
+// unless that was sent already.
+func (s *session) put(ctx context.Context, src *source, h v1.Hash, size int64, at string) error {
 	defer src.Close()
-	at, err := s.begin(ctx, nil)
-	if err != nil {
-		return err
+	if at == "" {
+		var err error
+		if at, err = s.begin(ctx, nil); err != nil {
+			return err
+		}
 	}
 	req, err := ending(ctx, at, h)
 	if err != nil {

@@ -16,9 +16,19 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
+// versions are Docker's own registry in its versions.
+func versions() map[string]func(testing.TB, registrytest.RealConfig) string {
+	return map[string]func(testing.TB, registrytest.RealConfig) string{"2.8": registrytest.Real, "3": registrytest.RealV3}
+}
+
 // TestReal does with Docker's own registry what the other tests do with ours.
 func TestReal(t *testing.T) {
-	host := registrytest.Real(t, registrytest.RealConfig{})
+	for version, start := range versions() {
+		t.Run(version, func(t *testing.T) { testReal(t, start(t, registrytest.RealConfig{})) })
+	}
+}
+
+func testReal(t *testing.T, host string) {
 	ctx := context.Background()
 	base := image(t, 3, 2<<20)
 	c := client(t, registry.Config{})
@@ -76,17 +86,26 @@ func TestReal(t *testing.T) {
 
 // TestReal_password: basic authentication, and what is said without it.
 func TestReal_password(t *testing.T) {
-	host := registrytest.Real(t, registrytest.RealConfig{
-		Htpasswd: "u:$2y$05$wX2iF6XrKkYw2Jt2pbTTXOBnbMPdrA4SYzIBP4O.8mlYwSmF6Q5mW\n",
-	})
-	c := client(t, registry.Config{})
-	err := c.CheckPush(context.Background(), tag(t, c, host+"/app").Context())
-	check(t, err, "no credentials", 77)
+	for version, start := range versions() {
+		t.Run(version, func(t *testing.T) {
+			host := start(t, registrytest.RealConfig{
+				Htpasswd: "u:$2y$05$wX2iF6XrKkYw2Jt2pbTTXOBnbMPdrA4SYzIBP4O.8mlYwSmF6Q5mW\n",
+			})
+			c := client(t, registry.Config{})
+			err := c.CheckPush(context.Background(), tag(t, c, host+"/app").Context())
+			check(t, err, "no credentials", 77)
+		})
+	}
 }
 
 // TestReal_range: a blob can be read from its middle.
 func TestReal_range(t *testing.T) {
-	host := registrytest.Real(t, registrytest.RealConfig{})
+	for version, start := range versions() {
+		t.Run(version, func(t *testing.T) { testRange(t, start(t, registrytest.RealConfig{})) })
+	}
+}
+
+func testRange(t *testing.T, host string) {
 	ctx := context.Background()
 	c := client(t, registry.Config{})
 	img, err := mutate.AppendLayers(empty.Image, layer(t, image(t, 1, 100<<10), 0))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -139,29 +138,7 @@ func Pick(index *v1.IndexManifest, p v1.Platform) (chosen *v1.Descriptor, nested
 // manifest fetches what a reference stands for, once.
 func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, error) {
 	return c.manifests.get(ctx, manifestKey{ref.Context().Name(), ref.Identifier()}, func(ctx context.Context) (*manifest, error) {
-		s, err := c.session(ctx, pull, ref.Context())
-		if err != nil {
-			return nil, err
-		}
-		req, err := s.request(ctx, http.MethodGet, "manifests/"+ref.Identifier())
-		if err != nil {
-			return nil, err
-		}
-		acceptImages(req)
-		resp, err := s.http.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if err := check(resp, http.StatusOK); err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		raw, err := readAll(resp.Body, maxManifest)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		m := &manifest{raw: raw, mediaType: mediaType(resp.Header.Get("Content-Type"), raw)}
-		m.digest, err = sum(raw, ref)
+		m, err := c.fetchManifest(ctx, ref, maxManifest)
 		if err != nil {
 			return nil, err
 		}
@@ -174,12 +151,24 @@ func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, e
 	})
 }
 
-func acceptImages(req *http.Request) {
-	req.Header.Set("Accept", strings.Join([]string{
-		string(types.OCIImageIndex), string(types.DockerManifestList),
-		string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
-	}, ", "))
+// fetchManifest asks the registry what a reference stands for.
+func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit int64) (*manifest, error) {
+	raw, header, err := c.fetch(ctx, ref.Context(), "manifests/"+ref.Identifier(), imageTypes, limit)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw)}
+	m.digest, err = sum(raw, ref)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
+
+// imageTypes are the manifests that we know, as a header has them.
+const imageTypes = string(types.OCIImageIndex + ", " + types.DockerManifestList + ", " + types.OCIManifestSchema1 + ", " + types.DockerManifestSchema2)
+
+func acceptImages(req *http.Request) { req.Header.Set("Accept", imageTypes) }
 
 // sum is the digest of a manifest; it must be the one in ref if ref has one.
 func sum(raw []byte, ref name.Reference) (v1.Hash, error) {
@@ -229,18 +218,6 @@ func mediaType(header string, raw []byte) types.MediaType {
 		return types.OCIManifestSchema1
 	}
 	return said
-}
-
-// readAll reads no more than limit bytes, and fails if there are more.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	}
-	return b, nil
 }
 
 // failed is fail with the credentials that the repository's session uses.

@@ -45,6 +45,8 @@ type builder struct {
 	client     *registry.Client
 	bases      *base.Dir
 	work       *disk.Temp // holds what is under way
+	// noNamespaces is why a build that must run commands in namespaces cannot.
+	noNamespaces error
 }
 
 // run builds. What is wrong with the input is found before anything is asked of a
@@ -209,17 +211,30 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if b.host, err = b.openHost(); err != nil {
 		return err
 	}
-	driver, err := b.driver(ctx, p)
+	caching, err := b.caching()
 	if err != nil {
 		return err
 	}
-	if driver != nil {
-		defer func() { err = errors.Join(err, driver.Close()) }()
+	var drivers []sandbox.Driver
+	defer func() {
+		for _, d := range drivers {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	open := func(ctx context.Context) (sandbox.Driver, error) {
+		if len(drivers) == 0 {
+			d, err := b.driver(ctx)
+			if err != nil {
+				return nil, err
+			}
+			drivers = append(drivers, b.tracing.Driver(d))
+		}
+		return drivers[0], nil
 	}
 	img, err := engine.Build(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Host: b.host,
 		Remotes: fetcher,
-		Bases:   ocilayout.Bases{Next: b.bases}, Sandboxes: b.tracing.Driver(driver), Exporter: out,
+		Bases:   ocilayout.Bases{Next: b.bases}, Sandboxes: open, Exporter: out, Cache: caching,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {
@@ -259,12 +274,13 @@ func runs(p *plan.Plan) bool {
 	return false
 }
 
-// driver is the sandbox driver that the plan needs, nil if it runs nothing.
-func (b *builder) driver(ctx context.Context, p *plan.Plan) (sandbox.Driver, error) {
-	if !runs(p) {
-		return nil, nil
-	}
-	if b.grant != nil {
+// driver is the sandbox driver. It is made when a command is to be run: a build of
+// which the cache has all needs no privileges.
+func (b *builder) driver(ctx context.Context) (sandbox.Driver, error) {
+	switch {
+	case b.noNamespaces != nil:
+		return nil, b.noNamespaces
+	case b.grant != nil:
 		return isolated.New(ctx, b.grant)
 	}
 	return b.inPlace(ctx)

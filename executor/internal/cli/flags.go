@@ -35,6 +35,8 @@ type flags struct {
 	digestFile string
 	registry   registry.Options
 
+	cache cacheFlags
+
 	reproducible    bool
 	singleSnapshot  bool
 	snapshotMode    string
@@ -68,6 +70,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
 	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
 	f.registry.Bind(fs)
+	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")
@@ -107,6 +110,9 @@ func (f *flags) checkBuild() error {
 		return errors.New("--tarPath needs --destination, the name that the image is saved under")
 	case len(f.destinations) == 0 && !f.noPush && f.ociLayout == "":
 		return errors.New("no --destination to push to; give --no-push to build only")
+	}
+	if err := f.cache.check(len(f.destinations) > 0); err != nil {
+		return err
 	}
 	return f.checkValues()
 }

@@ -22,6 +22,11 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 		return nil
 	}
 	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), isolated.StateDirs(b.kanikoDir()))
+	if err != nil && b.flags.cache.on && ctx.Err() == nil {
+		// It may turn out that there is no command to run.
+		b.noNamespaces = err
+		return nil
+	}
 	if err != nil {
 		return err
 	}

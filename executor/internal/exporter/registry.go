@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
@@ -25,6 +26,7 @@ type Registry struct {
 
 	mu     sync.Mutex
 	failed map[string]error // by repository
+	lost   error            // a layer that a cache does not have after all; the build will make it
 }
 
 var _ engine.Exporter = (*Registry)(nil)
@@ -91,6 +93,10 @@ func (r *Registry) Layer(ctx context.Context, l v1.Layer) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.lost; err != nil {
+		r.lost = nil
+		return err
+	}
 	var errs []error
 	for _, of := range repos {
 		for _, repo := range of {
@@ -144,7 +150,13 @@ func (r *Registry) push(ctx context.Context, repo name.Repository, l v1.Layer) b
 		return false
 	}
 	err := r.Client.PushLayer(ctx, repo, l)
-	if err != nil && ctx.Err() == nil {
+	var lost *cache.LostError
+	switch {
+	case errors.As(err, &lost):
+		r.mu.Lock()
+		r.lost = err
+		r.mu.Unlock()
+	case err != nil && ctx.Err() == nil:
 		r.mu.Lock()
 		if r.failed == nil {
 			r.failed = make(map[string]error)

@@ -22,7 +22,9 @@ import (
 const (
 	// stillMoving is how often a transfer says how far it is when there is no bar.
 	stillMoving = 15 * time.Second
-	tailLines   = 20 // kept of each command's output
+	// unsaid is how many bytes may move without a word: a cache moves many small blobs.
+	unsaid    = 64 << 10
+	tailLines = 20 // kept of each command's output
 )
 
 // Options is where to show what.
@@ -97,6 +99,8 @@ func (p *Progress) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (cont
 		remove()
 		took := slog.Duration("took", time.Since(begin).Round(time.Millisecond))
 		switch {
+		case err == nil && outcome.Cached:
+			p.log.Info(label + " cached")
 		case err == nil && outcome.Files > 0:
 			p.log.Info(label+" done", took, slog.Int("changes", outcome.Files))
 		case err == nil:
@@ -151,8 +155,11 @@ func (p *Progress) Transfer(ctx context.Context, t engine.Transfer) (context.Con
 	}
 	return ctx, moved, func(err error) {
 		remove()
-		attrs := []any{size("moved", total.Load()), slog.Duration("took", time.Since(begin).Round(time.Millisecond))}
+		took := time.Since(begin).Round(time.Millisecond)
+		attrs := []any{size("moved", total.Load()), slog.Duration("took", took)}
 		switch {
+		case err == nil && total.Load() < unsaid && took < time.Second:
+			p.log.Debug(label+" done", attrs...)
 		case err == nil:
 			p.log.Info(label+" done", attrs...)
 		case errors.Is(err, context.Canceled):

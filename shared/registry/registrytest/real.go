@@ -18,7 +18,7 @@ type RealConfig struct {
 	Htpasswd string
 }
 
-// Real runs Debian's docker-registry, which is Docker's own, on a free loopback
+// Real runs Debian's docker-registry, which is Docker's own of 2.8, on a free loopback
 // port until the test is over, and returns its host. Without that program the test
 // is skipped.
 func Real(t testing.TB, c RealConfig) string {
@@ -27,6 +27,38 @@ func Real(t testing.TB, c RealConfig) string {
 	if err != nil {
 		t.Skip("docker-registry is not installed (Debian package docker-registry)")
 	}
+	return run(t, program, c)
+}
+
+// RealV3 is as [Real], with the same registry's version 3: the program "registry" in
+// PATH, or where tools/fixtures/build.sh puts it.
+func RealV3(t testing.TB, c RealConfig) string {
+	t.Helper()
+	program, err := exec.LookPath("registry")
+	if err != nil {
+		program, err = fixture("registry")
+	}
+	if err != nil {
+		t.Skipf("distribution's registry is not installed; tools/fixtures/build.sh registry builds it: %v", err)
+	}
+	return run(t, program, c)
+}
+
+// fixture is a program that tools/fixtures/build.sh has built.
+func fixture(program string) (string, error) {
+	dir := os.Getenv("KANIKO_FIXTURES")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(cache, "kaniko-fixtures")
+	}
+	return exec.LookPath(filepath.Join(dir, "bin", program))
+}
+
+func run(t testing.TB, program string, c RealConfig) string {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,6 +115,6 @@ http: {addr: %q}
 		}
 	}
 	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("docker-registry does not answer at %s: %s", host, said)
+	t.Fatalf("%s does not answer at %s: %s", program, host, said)
 	return ""
 }

@@ -137,6 +137,37 @@ func (s *Server) Manifest(repo, tag string) []byte {
 	return s.manifests[repo][tag].raw
 }
 
+// Tags are those of a repository, sorted.
+func (s *Server) Tags(repo string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tags := []string{}
+	for t := range s.manifests[repo] {
+		if !strings.Contains(t, ":") {
+			tags = append(tags, t)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// Plant puts anything under a tag, which no registry would take from a client.
+func (s *Server) Plant(repo, tag, mediaType string, raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.manifests[repo] == nil {
+		s.manifests[repo] = map[string]stored{}
+	}
+	s.manifests[repo][tag] = stored{raw, mediaType}
+}
+
+// Spoil gives a blob another content, as a broken disk may.
+func (s *Server) Spoil(repo string, h v1.Hash, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep(repo, h.String(), content)
+}
+
 // Lose takes a blob away, as a registry's garbage collection may.
 func (s *Server) Lose(repo string, h v1.Hash) {
 	s.mu.Lock()
@@ -475,16 +506,7 @@ func (s *Server) missing(repo string, raw []byte) string {
 }
 
 func (s *Server) tags(w http.ResponseWriter, q request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tags := []string{}
-	for t := range s.manifests[q.repo] {
-		if !strings.Contains(t, ":") {
-			tags = append(tags, t)
-		}
-	}
-	slices.Sort(tags)
-	json.NewEncoder(w).Encode(map[string]any{"name": q.repo, "tags": tags})
+	json.NewEncoder(w).Encode(map[string]any{"name": q.repo, "tags": s.Tags(q.repo)})
 }
 
 // recorder notes the status, and cuts an answer short.

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+)
+
+// cacheFlags are the flags of what outlives a build.
+type cacheFlags struct {
+	on           bool
+	repos        []string
+	dir          string
+	ttl          time.Duration
+	runs, copies bool
+	noPush       bool
+	usage        string
+	offline      bool
+	stale        bool
+}
+
+// defaultTTL is how long entries are used, as kaniko has it: two weeks.
+const defaultTTL = 14 * 24 * time.Hour
+
+// defaultDir is where warmer and executor expect base images.
+const defaultDir = "/cache"
+
+func (f *cacheFlags) bind(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.on, "cache", false, "use the layer cache, and the base images in --cache-dir")
+	fs.StringArrayVar(&f.repos, "cache-repo", nil, "`repository` of the layer cache, or oci:DIR; repeatable: all are read, the first is written (default the first destination's, with /cache)")
+	fs.StringVar(&f.dir, "cache-dir", defaultDir, "`directory` of base images that warmer fills; it is only read")
+	fs.DurationVar(&f.ttl, "cache-ttl", defaultTTL, "how old an entry of the layer cache may be")
+	fs.BoolVar(&f.runs, "cache-run-layers", true, "cache what RUN makes, and COPY --from")
+	fs.BoolVar(&f.copies, "cache-copy-layers", false, "cache what COPY and ADD take from the build context too")
+	fs.BoolVar(&f.noPush, "no-push-cache", false, "read the layer cache only")
+	fs.StringVar(&f.usage, "cache-usage", usageJournal, "journal leaves in the layer cache what a build used of it, for cachegc and explanations; off does not")
+	fs.BoolVar(&f.offline, "offline", false, "take base images from --cache-dir only, and ask no registry for them")
+	fs.BoolVar(&f.stale, "stale-if-error", false, "take a base image from --cache-dir as it was last seen, if its registry cannot be asked")
+}
+
+// The values of --cache-usage.
+const (
+	usageJournal = "journal"
+	usageOff     = "off"
+)
+
+// check finds what is wrong with the flags; destinations tells whether the place of
+// the cache can be told by one.
+func (f *cacheFlags) check(destinations bool) error {
+	switch {
+	case f.usage != usageJournal && f.usage != usageOff:
+		return fmt.Errorf("--cache-usage is %q: it must be journal or off", f.usage)
+	case f.ttl < 0:
+		return fmt.Errorf("--cache-ttl is %s: it cannot be less than 0", f.ttl)
+	case !f.on && (f.offline || f.stale):
+		return errors.New("--offline and --stale-if-error are about the base images in --cache-dir, and need --cache")
+	case f.on && (f.runs || f.copies) && !destinations && len(f.repos) == 0:
+		return errors.New("--cache needs --cache-repo where there is no --destination to tell it by")
+	}
+	return nil
+}
+
+// caching is how the build uses the layer cache; nil if it does not.
+func (b *builder) caching() (*engine.Caching, error) {
+	f := b.flags.cache
+	if !f.on || !f.runs && !f.copies {
+		return nil, nil
+	}
+	repos := f.repos
+	if len(repos) == 0 {
+		repo, err := cacheRepo(b.client, b.flags.destinations[0])
+		if err != nil {
+			return nil, err
+		}
+		repos = []string{repo}
+	}
+	var places []*cache.Place
+	for i, repo := range repos {
+		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: b.bases.Layer, ReadOnly: i > 0 || b.readsCache()})
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, place)
+	}
+	var more []cache.Store
+	for _, p := range places[1:] {
+		more = append(more, p)
+	}
+	c := &engine.Caching{
+		Store: cache.Fresh(cache.Several(places[0], more...), f.ttl, time.Now),
+		Runs:  f.runs, Copies: f.copies, ReadOnly: b.readsCache(),
+		Lineage: b.lineage(), Tool: tool(),
+		Warn: func(text string) { b.env.Log.Warn(text) },
+	}
+	if f.usage == usageJournal {
+		c.Journals = places[0]
+	}
+	b.tellOfCache(places[0], c.ReadOnly)
+	return c, nil
+}
+
+// readsCache reports whether the layer cache is only read. One that the user named is
+// written although the image is not pushed.
+func (b *builder) readsCache() bool {
+	f := b.flags.cache
+	return f.noPush || b.flags.noPush && len(f.repos) == 0
+}
+
+func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
+	switch {
+	case readOnly && !b.flags.cache.noPush:
+		b.env.Log.Info("layer cache: reading " + place.String() + " only; with --no-push, layers go to a --cache-repo that is given")
+	case readOnly:
+		b.env.Log.Debug("layer cache: reading " + place.String())
+	case b.flags.noPush:
+		b.env.Log.Info("layer cache: layers go to " + place.String() + " although the image is not pushed; --no-push-cache keeps them here")
+	default:
+		b.env.Log.Debug("layer cache: " + place.String())
+	}
+}
+
+// cacheRepo is where the layers of what is pushed to a destination are kept.
+func cacheRepo(c *registry.Client, destination string) (string, error) {
+	tag, err := c.Tag(destination)
+	if err != nil {
+		return "", err
+	}
+	return tag.Context().Name() + "/cache", nil
+}
+
+func tool() string { return "kaniko executor " + command.Release }
+
+// lineage is the same for builds of what is one image in the eyes of its users: it
+// goes to the same place, from the same Dockerfile.
+func (b *builder) lineage() string {
+	where := ""
+	if len(b.flags.destinations) > 0 {
+		if tag, err := b.client.Tag(b.flags.destinations[0]); err == nil {
+			where = tag.Context().Name()
+		}
+	}
+	text := fmt.Sprintf("%q %q %q %q", where, b.flags.dockerfile, strings.ToLower(b.flags.target), b.platform())
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+}
+
+// platform is what the image is for, in words.
+func (b *builder) platform() string {
+	if b.flags.platform != "" {
+		return b.flags.targetPlatform().String()
+	}
+	return "linux/" + runtime.GOARCH
+}

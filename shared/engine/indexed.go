@@ -1,0 +1,37 @@
+package engine
+
+import (
+	"bytes"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/layer"
+)
+
+// indexedLayer is a layer of which the cache has the index.
+type indexedLayer struct {
+	v1.Layer
+	index []byte
+	from  *cache.Entry
+}
+
+var _ layer.Indexed = (*indexedLayer)(nil)
+
+// Unwrap is the layer as the image has it.
+func (l *indexedLayer) Unwrap() v1.Layer { return l.Layer }
+
+// Index implements [layer.Indexed]. An index that cannot be read is that of an entry
+// which is of no use.
+func (l *indexedLayer) Index() (layer.Changes, bool) {
+	return func(yield func(layer.Change, error) bool) {
+		for c, err := range layer.ReadIndex(bytes.NewReader(l.index)) {
+			if err != nil {
+				err = &cache.LostError{Key: l.from.Key, Err: err}
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}, true
+}

@@ -60,7 +60,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	if err != nil {
 		return err
 	}
-	if err := trustRoots(); err != nil {
+	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
 	client := registry.New(registry.Config{

@@ -21,7 +21,18 @@ require (
 	golang.org/x/term v0.47.0
 )
 
-require github.com/tonistiigi/dchapes-mode v0.0.0-20250318174251-73d941a28323
+require (
+	github.com/tonistiigi/dchapes-mode v0.0.0-20250318174251-73d941a28323
+	github.com/vbauerster/mpb/v8 v8.9.3
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
+)
+
+require (
+	github.com/VividCortex/ewma v1.2.0 // indirect
+	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
+	github.com/mattn/go-runewidth v0.0.16 // indirect
+	github.com/rivo/uniseg v0.4.7 // indirect
+)
 
 require (
 	github.com/agext/levenshtein v1.2.3 // indirect

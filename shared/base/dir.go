@@ -1,7 +1,8 @@
-// Package base keeps the base images of a build in a directory: what a layer
+// Package base keeps base images in directories. A [Dir] is one build's: what a layer
 // holds is fetched once, when it is first opened, however many read it and
-// whatever for, and those who come in the middle read along. It knows nothing of
-// registries but how to ask a [registry.Client].
+// whatever for, and those who come in the middle read along. A [Store] is shared by
+// builds and by who fills it ahead of them, and [Cached] is a store in front of a Dir.
+// It knows nothing of registries but how to ask a [registry.Client].
 package base
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -138,3 +140,9 @@ func (i *image) find(h v1.Hash, of func(v1.Layer) (v1.Hash, error)) (v1.Layer, e
 	}
 	return nil, fmt.Errorf("%s has no layer %s: %w", i.Ref(), h, registry.ErrNotFound)
 }
+
+// Head implements [Source].
+func (d *Dir) Head(ctx context.Context, ref string) (v1.Hash, error) { return d.client.Head(ctx, ref) }
+
+// Reference implements [Source].
+func (d *Dir) Reference(ref string) (name.Reference, error) { return d.client.Reference(ref) }

@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -38,3 +39,11 @@ func (r Remote) Resolve(ctx context.Context, ref string, p v1.Platform) (*plan.I
 func (r Remote) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	return r.Client.Open(ctx, img.Ref, img.Digest)
 }
+
+// Head implements [Source].
+func (r Remote) Head(ctx context.Context, ref string) (v1.Hash, error) {
+	return r.Client.Head(ctx, ref)
+}
+
+// Reference implements [Source].
+func (r Remote) Reference(ref string) (name.Reference, error) { return r.Client.Reference(ref) }

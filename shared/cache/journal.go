@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 )
 
 // journalTime is how a journal's tag writes the end of its build.
@@ -112,7 +114,23 @@ func (p *Place) journalDraft(j Journal) (*draft, error) {
 	if d.Config, err = d.addBytes(raw, JournalType); err != nil {
 		return nil, err
 	}
-	return d, d.addLayer(nil)
+	return d, errors.Join(d.addLayer(nil), d.addDefinitions(j.Definitions))
+}
+
+// addDefinitions keeps texts beside a journal, each once.
+func (d *draft) addDefinitions(texts []cachekey.Definition) error {
+	texts = slices.Compact(slices.Sorted(slices.Values(texts)))
+	for _, text := range texts {
+		if len(text) > maxDefinition {
+			continue // it explains nothing to anybody
+		}
+		desc, err := d.addBytes([]byte(text), DefinitionType)
+		if err != nil {
+			return err
+		}
+		d.Layers = append(d.Layers, desc)
+	}
+	return nil
 }
 
 // Last implements [Journals].

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
@@ -42,6 +43,15 @@ func TestJournals(t *testing.T) {
 		image, _ := v1.NewHash(one.Image)
 		if _, err := place.OfImage(ctx, image); err != cache.ErrMiss {
 			t.Errorf("of an empty cache: %v", err)
+		}
+		text := definition("of a step that left no entry")
+		one.Definitions = []cachekey.Definition{text, text}
+		if err := place.Record(ctx, one); err != nil {
+			t.Fatal(err)
+		}
+		one.Definitions = nil
+		if got, err := place.Definition(ctx, text.Key()); err != nil || got != text {
+			t.Errorf("the definition beside the journal is %q, %v", got, err)
 		}
 		for _, j := range []cache.Journal{one, two, failed} {
 			if err := in(t, spec, cache.Options{}).Record(ctx, j); err != nil {

@@ -45,7 +45,7 @@ func (b *build) compare(ctx context.Context) {
 			case b.sourceChanged(w.Op) != "":
 				changed = true
 				w.missed = append(w.missed, b.sourceChanged(w.Op)+" changed")
-			case changed && before.Text == w.Text && !copies:
+			case changed && sameText(before, w) && !copies:
 				w.missed = append(w.missed, "a step before it changed")
 			default:
 				changed = true
@@ -99,7 +99,7 @@ func (s *stage) previously(w *work) *cache.Step {
 			inPlace = step
 		}
 		n++
-		if step.Text == w.Text {
+		if sameText(step, w) {
 			if occurrence == 0 {
 				same = step
 			}
@@ -110,6 +110,15 @@ func (s *stage) previously(w *work) *cache.Step {
 		return same
 	}
 	return inPlace
+}
+
+// sameText reports whether a step of a journal, which has the beginning of a text, is
+// the same instruction.
+func sameText(s *cache.Step, w *work) bool {
+	if begin, cut := strings.CutSuffix(s.Text, "…"); cut {
+		return strings.HasPrefix(w.Text, begin)
+	}
+	return s.Text == w.Text
 }
 
 // place is how many steps that touch files come before w, and how many of them with

@@ -316,17 +316,21 @@ func TestRef_damaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range data {
-		if err := os.WriteFile(file, data[:n], 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.Ref("a"); !errors.Is(err, ocidir.ErrRefDamaged) {
-			t.Fatalf("cut off after %d of %d bytes: %v", n, len(data), err)
+		flipped := slices.Clone(data)
+		flipped[n] ^= 0x80
+		for what, damaged := range map[string][]byte{"cut off": data[:n], "changed": flipped} {
+			if err := os.WriteFile(file, damaged, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Ref("a"); !errors.Is(err, ocidir.ErrRefDamaged) {
+				t.Fatalf("%s after %d of %d bytes: %v", what, n, len(data), err)
+			}
 		}
 	}
 	if _, err := d.Sweep(t.Context(), time.Now(), 0); err != nil {
 		t.Errorf("sweep with a damaged ref: %v", err)
 	}
-	later := bytes.Replace(data, []byte(`"version":1`), []byte(`"version":2`), 1)
+	later := bytes.Replace(data, []byte("ref 1 "), []byte("ref 2 "), 1)
 	if err := os.WriteFile(file, later, 0o666); err != nil {
 		t.Fatal(err)
 	}

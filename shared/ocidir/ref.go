@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -19,9 +21,13 @@ import (
 // maxRef bounds the file of a ref, in bytes.
 const maxRef = 4 << 20
 
-// refVersion is that of the form of refs. A sweep leaves a directory alone that has
-// refs of another.
-const refVersion = 1
+// A ref's file is a line with the version of the form and the SHA-256 of the rest in
+// hexadecimal, a line with a refHeader, and the content. A sweep leaves a directory alone
+// that has refs of another version.
+const (
+	refMagic   = "ref "
+	refVersion = refMagic + "1 "
+)
 
 // Ref is a small file with a name. It keeps blobs from being swept.
 type Ref struct {
@@ -41,12 +47,45 @@ var ErrRefDamaged = errors.New("not readable")
 // errRefVersion is a ref that a later version of this package has made.
 var errRefVersion = errors.New("of a version that is not known")
 
-// refHeader is the first line of a ref's file; the content follows.
+// refHeader is what a ref's file says beside the content.
 type refHeader struct {
-	Version  int            `json:"version"`
-	Sum      string         `json:"sum"` // SHA-256 of what follows the line, in hexadecimal
 	Blobs    []v1.Hash      `json:"blobs,omitempty"`
 	Manifest *v1.Descriptor `json:"manifest,omitempty"`
+}
+
+func formatRef(r Ref) ([]byte, error) {
+	header, err := json.Marshal(refHeader{r.Blobs, r.Manifest})
+	if err != nil {
+		return nil, err
+	}
+	rest := slices.Concat(header, []byte{'\n'}, r.Content)
+	data := append(fmt.Appendf(nil, "%s%x\n", refVersion, sha256.Sum256(rest)), rest...)
+	if len(data) > maxRef {
+		return nil, fmt.Errorf("it is larger than %d bytes", maxRef)
+	}
+	return data, nil
+}
+
+func parseRef(data []byte) (*Ref, error) {
+	first, rest, _ := bytes.Cut(data, []byte{'\n'})
+	sum, ok := strings.CutPrefix(string(first), refVersion)
+	if !ok && isLater(string(first)) {
+		return nil, errRefVersion
+	}
+	header, content, found := bytes.Cut(rest, []byte{'\n'})
+	var h refHeader
+	if !ok || !found || sum != fmt.Sprintf("%x", sha256.Sum256(rest)) || json.Unmarshal(header, &h) != nil {
+		return nil, ErrRefDamaged
+	}
+	return &Ref{Content: content, Blobs: h.Blobs, Manifest: h.Manifest}, nil
+}
+
+// isLater reports whether a ref's first line has a version that is a number, though
+// not ours.
+func isLater(first string) bool {
+	version, _, ok := strings.Cut(strings.TrimPrefix(first, refMagic), " ")
+	n, err := strconv.Atoi(version)
+	return ok && strings.HasPrefix(first, refMagic) && err == nil && n > 1
 }
 
 // SetRef makes a ref, in place of one of the same name. All its blobs must be there.
@@ -64,12 +103,9 @@ func (d *Dir) setRef(ctx context.Context, name string, r Ref) error {
 	if err != nil {
 		return err
 	}
-	header, err := json.Marshal(refHeader{refVersion, fmt.Sprintf("%x", sha256.Sum256(r.Content)), r.Blobs, r.Manifest})
+	data, err := formatRef(r)
 	if err != nil {
 		return err
-	}
-	if len(header)+1+len(r.Content) > maxRef {
-		return fmt.Errorf("it is larger than %d bytes", maxRef)
 	}
 	release, err := d.Hold(ctx)
 	if err != nil {
@@ -83,7 +119,7 @@ func (d *Dir) setRef(ctx context.Context, name string, r Ref) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(slices.Concat(header, []byte{'\n'}, r.Content)); err != nil {
+	if _, err := f.Write(data); err != nil {
 		f.discard()
 		return err
 	}
@@ -141,16 +177,12 @@ func (d *Dir) readRef(file string) (*Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, content, _ := bytes.Cut(data, []byte{'\n'})
-	var header refHeader
-	err = json.Unmarshal(line, &header)
-	switch {
-	case err == nil && header.Version > refVersion:
-		return nil, errRefVersion
-	case err != nil, header.Sum != fmt.Sprintf("%x", sha256.Sum256(content)):
-		return nil, ErrRefDamaged
+	r, err := parseRef(data)
+	if err != nil {
+		return nil, err
 	}
-	return &Ref{Content: content, Blobs: header.Blobs, Manifest: header.Manifest, Used: info.ModTime()}, nil
+	r.Used = info.ModTime()
+	return r, nil
 }
 
 // Touch notes that a ref was used.

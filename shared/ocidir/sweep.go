@@ -67,11 +67,20 @@ type Swept struct {
 // have left. It waits, until ctx is done, for those who [Dir.Hold]. Where the file
 // system has no locks, grace must be longer than it takes to write what a ref needs.
 func (d *Dir) Sweep(ctx context.Context, now time.Time, grace time.Duration) (Swept, error) {
+	return d.SweepAfter(ctx, now, grace, func() error { return nil })
+}
+
+// SweepAfter is [Dir.Sweep], with something that is done first while nobody holds: the
+// removal of refs, which may not touch what somebody is about to complete.
+func (d *Dir) SweepAfter(ctx context.Context, now time.Time, grace time.Duration, first func() error) (Swept, error) {
 	release, err := d.lock(ctx, sweepLock, true)
 	if err != nil {
 		return Swept{}, err
 	}
 	defer release()
+	if err := first(); err != nil {
+		return Swept{}, err
+	}
 	keep, err := d.reachable()
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep %s: %w", d.path, err)

@@ -26,11 +26,16 @@ type Options struct {
 
 // Bind puts the options' flags into f, with the present values as defaults.
 func (o *Options) Bind(f *pflag.FlagSet) {
+	o.BindPull(f)
 	f.BoolVar(&o.Insecure, "insecure", o.Insecure, "allow plain HTTP when pushing")
+	f.BoolVar(&o.SkipTLSVerify, "skip-tls-verify", o.SkipTLSVerify, "accept any certificate when pushing")
+}
+
+// BindPull is Bind for a program that pushes nothing.
+func (o *Options) BindPull(f *pflag.FlagSet) {
 	f.BoolVar(&o.InsecurePull, "insecure-pull", o.InsecurePull, "allow plain HTTP when pulling")
 	f.StringArrayVar(&o.InsecureRegistries, "insecure-registry", o.InsecureRegistries,
 		"allow plain HTTP with this registry `host[:port]`, for pulls and pushes; may be given again")
-	f.BoolVar(&o.SkipTLSVerify, "skip-tls-verify", o.SkipTLSVerify, "accept any certificate when pushing")
 	f.BoolVar(&o.SkipTLSVerifyPull, "skip-tls-verify-pull", o.SkipTLSVerifyPull, "accept any certificate when pulling")
 	f.StringArrayVar(&o.SkipTLSVerifyRegistries, "skip-tls-verify-registry", o.SkipTLSVerifyRegistries,
 		"accept any certificate from this registry `host[:port]`; may be given again")

@@ -16,13 +16,13 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
-	"github.com/kaniko-suite/kaniko/executor/internal/progress"
 	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
@@ -134,7 +134,7 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
 // open makes ready what the build works with: a directory of its own, and the
 // registries.
 func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
-	if err = trustRoots(); err != nil {
+	if err = registry.TrustRoots(); err != nil {
 		return nil, err
 	}
 	if b.work, err = b.workDir(); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -84,9 +86,13 @@ func (b *builder) caching() (*engine.Caching, error) {
 		}
 		repos = []string{repo}
 	}
+	var keep func(context.Context, *registry.Layer) v1.Layer
+	if b.bases != nil {
+		keep = b.bases.Layer
+	}
 	var places []*cache.Place
-	for _, repo := range repos {
-		place, err := b.openPlace(repo)
+	for i, repo := range repos {
+		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || b.readsCache()})
 		if err != nil {
 			return nil, err
 		}

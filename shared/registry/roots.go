@@ -1,4 +1,4 @@
-package cli
+package registry
 
 import (
 	"crypto/x509"
@@ -7,10 +7,11 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// trustRoots has certificates checked against Mozilla's authorities where the system
-// has none of its own: in an image that holds nothing but this program. It is called
-// once.
-func trustRoots() error {
+// TrustRoots has certificates checked against Mozilla's authorities where the
+// system has none of its own: in an image that holds nothing but a program. It
+// is called once in a process, and not at its start, since copies of it that only run
+// commands have no use for that.
+func TrustRoots() error {
 	pool := x509.NewCertPool()
 	for root := range bundle.Roots() {
 		cert, err := x509.ParseCertificate(root.Certificate)

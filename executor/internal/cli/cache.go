@@ -103,7 +103,7 @@ func (b *builder) caching() (*engine.Caching, error) {
 		more = append(more, p)
 	}
 	c := &engine.Caching{
-		Store: cache.Fresh(cache.Several(places[0], more...), f.ttl, time.Now),
+		Store: b.tracing.Cache(cache.Fresh(cache.Several(places[0], more...), f.ttl, time.Now)),
 		Runs:  f.runs, Copies: f.copies, ReadOnly: b.readsCache(),
 		Lineage: b.lineage(), Tool: tool(),
 		Warn: func(text string) { b.env.Log.Warn(text) },

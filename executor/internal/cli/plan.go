@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
@@ -31,6 +30,7 @@ what the bases are, and tries what this machine allows, as a build does; it runs
 nothing and leaves nothing behind. It takes the flags of a build.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
 			if err := f.cache.check(len(f.destinations) > 0); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
@@ -64,9 +64,15 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registry, Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
 	})
-	p, err := b.compile(ctx, file, ocilayout.Bases{Next: base.Remote{Client: client}})
+	b.client = client
+	if b.store, err = b.openStore(); err != nil {
+		return err
+	}
+	defer b.closeStore() //nolint:errcheck // it was only read
+	bases := b.images(base.Remote{Client: client})
+	p, err := b.compile(ctx, file, bases)
 	if err != nil {
 		return err
 	}
@@ -74,8 +80,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	if err != nil {
 		return err
 	}
-	b.client = client
-	cached, err := b.forecast(ctx, p, ocilayout.Bases{Next: base.Remote{Client: client}})
+	cached, err := b.forecast(ctx, p, bases)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -270,8 +271,18 @@ func newPrint() *fingerprint { return &fingerprint{Hash64: tree.NewFingerprint()
 
 func (p *fingerprint) add(e placement.Selected) {
 	n := e.Node
-	p.line = fmt.Appendf(p.line[:0], "%q %q %q %d %o %d %d %d %d %q %v %q\n",
-		e.Path, e.As, e.Hard, n.Type, n.Mode, n.UID, n.GID, n.Size, n.MTime.UnixNano(), n.Link, n.Dev, n.Xattrs)
+	p.line = p.line[:0]
+	for _, text := range []string{string(e.Path), e.As, string(e.Hard), n.Link} {
+		p.line = append(binary.AppendUvarint(p.line, uint64(len(text))), text...)
+	}
+	for _, number := range []int64{
+		int64(n.Type), int64(n.Mode), int64(n.UID), int64(n.GID), n.Size, n.MTime.UnixNano(), int64(n.Dev.Major), int64(n.Dev.Minor),
+	} {
+		p.line = binary.AppendVarint(p.line, number)
+	}
+	if len(n.Xattrs) > 0 {
+		p.line = fmt.Append(p.line, n.Xattrs) // in the order of names
+	}
 	p.Write(p.line)
 }
 

@@ -97,6 +97,36 @@ func (d drivers) build(t *testing.T, c *conformance.Built) {
 	if len(digests) == 2 && digests[0] != digests[1] {
 		t.Errorf("the drivers come to different images: isolated %s, in place %s", digests[0], digests[1])
 	}
+	if d.namespaces && len(digests) > 0 {
+		t.Run("cached", func(t *testing.T) { checkCached(t, c, digests[0]) })
+	}
+}
+
+// checkCached builds with an empty cache, and again with what that left in it: no
+// command may run any more, and the image is the same.
+func checkCached(t *testing.T, c *conformance.Built, want v1.Hash) {
+	cache := "--cache-repo=oci:" + t.TempDir()
+	cold := isolatedCommand(t, c, "--isolation=namespaces", "--cache", cache)
+	if got := check(t, c, "isolated", cold); len(got) != 1 || got[0] != want {
+		t.Fatalf("with an empty cache the image is %s, without one %s", got, want)
+	}
+	// In place, and not forced to: a command would be refused.
+	warm := isolatedCommand(t, c, "--isolation=in-place", "--cache", cache)
+	if got := digestOf(t, warm); got != want {
+		t.Errorf("with the cache the image is %s, without one %s", got, want)
+	}
+}
+
+// digestOf runs a build for what it makes.
+func digestOf(t *testing.T, b build) v1.Hash {
+	if out, err := b.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(b.Args, " "), err, out)
+	}
+	digest, err := image(t, b.layout).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
 }
 
 // build is an executor about to run.

@@ -143,10 +143,13 @@ func (b *build) reading(ctx context.Context, op plan.Op, r plan.Read) (plan.Read
 	if r.From != nil {
 		files = b.Contexts[r.From.Context]
 	}
+	if files == nil {
+		return plan.Reading{}, errUnnamed
+	}
 	return b.list(ctx, r.From.Key(), files, requested(r), keepsOwners(op, r.From))
 }
 
-var errUnnamed = errors.New("a stage's files cannot be named")
+var errUnnamed = errors.New("the files that it reads cannot be named")
 
 // requested is what a step reads, in the words of package placement.
 func requested(r plan.Read) placement.Request {

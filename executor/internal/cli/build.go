@@ -11,9 +11,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/shared/base"
@@ -44,7 +41,8 @@ type builder struct {
 	observer   engine.Observer
 	client     *registry.Client
 	bases      *base.Dir
-	work       *disk.Temp // holds what is under way
+	store      *base.Store // the directory of base images; nil without
+	work       *disk.Temp  // holds what is under way
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
 }
@@ -69,7 +67,7 @@ func (b *builder) run(ctx context.Context) (err error) {
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	p, err := b.compile(ctx, file, ocilayout.Bases{Next: b.bases})
+	p, err := b.compile(ctx, file, b.images(b.bases))
 	if err != nil {
 		return err
 	}
@@ -141,7 +139,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 		return nil, err
 	}
 	b.client = registry.New(registry.Config{
-		Options:   b.flags.registry,
+		Options:   b.flags.registryOptions(),
 		Keychain:  keychain.FromEnvironment(b.env.Getenv),
 		Wrap:      b.tracing.Transport,
 		UserAgent: "kaniko/" + command.Release,
@@ -156,7 +154,10 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(err, b.work.Close())
 	}
-	return func() error { return errors.Join(b.bases.Close(), b.work.Close()) }, nil
+	if b.store, err = b.openStore(); err != nil {
+		return nil, errors.Join(err, b.bases.Close(), b.work.Close())
+	}
+	return func() error { return errors.Join(b.closeStore(), b.bases.Close(), b.work.Close()) }, nil
 }
 
 // compile makes the plan.
@@ -203,7 +204,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	fetcher := &fetch.Fetcher{Dir: b.work.Path, Credentials: git.FromEnvironment(b.env.Getenv)}
+	fetcher := b.fetcher()
 	contexts, err := b.openContexts(ctx, fetcher)
 	if err != nil {
 		return err
@@ -234,7 +235,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	img, err := engine.Build(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Host: b.host,
 		Remotes: fetcher,
-		Bases:   ocilayout.Bases{Next: b.bases}, Sandboxes: open, Exporter: out, Cache: caching,
+		Bases:   b.images(b.bases), Sandboxes: open, Exporter: out, Cache: caching,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
 	})
 	if err != nil {

@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -21,6 +26,7 @@ type cacheFlags struct {
 	on           bool
 	repos        []string
 	dir          string
+	dirGiven     bool
 	ttl          time.Duration
 	runs, copies bool
 	noPush       bool
@@ -64,7 +70,7 @@ func (f *cacheFlags) check(destinations bool) error {
 		return fmt.Errorf("--cache-ttl is %s: it cannot be less than 0", f.ttl)
 	case !f.on && (f.offline || f.stale):
 		return errors.New("--offline and --stale-if-error are about the base images in --cache-dir, and need --cache")
-	case f.on && (f.runs || f.copies) && !destinations && len(f.repos) == 0:
+	case f.on && (f.runs || f.copies) && !destinations && len(f.repos) == 0 && !f.offline:
 		return errors.New("--cache needs --cache-repo where there is no --destination to tell it by")
 	}
 	return nil
@@ -73,31 +79,28 @@ func (f *cacheFlags) check(destinations bool) error {
 // caching is how the build uses the layer cache; nil if it does not.
 func (b *builder) caching() (*engine.Caching, error) {
 	f := b.flags.cache
-	if !f.on || !f.runs && !f.copies {
+	repos := b.flags.cacheRepos()
+	if len(repos) == 0 || !f.runs && !f.copies {
 		return nil, nil
 	}
-	repos := f.repos
-	if len(repos) == 0 {
-		repo, err := cacheRepo(b.client, b.flags.destinations[0])
-		if err != nil {
-			return nil, err
-		}
-		repos = []string{repo}
+	var keep func(context.Context, *registry.Layer) v1.Layer
+	if b.bases != nil {
+		keep = b.bases.Layer
 	}
 	var places []*cache.Place
 	for i, repo := range repos {
-		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: b.bases.Layer, ReadOnly: i > 0 || b.readsCache()})
+		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || b.readsCache()})
 		if err != nil {
 			return nil, err
 		}
 		places = append(places, place)
 	}
-	var more []cache.Store
-	for _, p := range places[1:] {
-		more = append(more, p)
+	var stores []cache.Store
+	for _, p := range places {
+		stores = append(stores, cache.Fresh(p, f.ttl, time.Now))
 	}
 	c := &engine.Caching{
-		Store: cache.Fresh(cache.Several(places[0], more...), f.ttl, time.Now),
+		Store: cache.Several(stores[0], stores[1:]...),
 		Runs:  f.runs, Copies: f.copies, ReadOnly: b.readsCache(),
 		Lineage: b.lineage(), Tool: tool(),
 		Warn: func(text string) { b.env.Log.Warn(text) },
@@ -129,13 +132,53 @@ func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
 	}
 }
 
-// cacheRepo is where the layers of what is pushed to a destination are kept.
-func cacheRepo(c *registry.Client, destination string) (string, error) {
-	tag, err := c.Tag(destination)
-	if err != nil {
-		return "", err
+// cacheRepos are where the layer cache is: what the user named or, else, beside the
+// first destination. Offline, only directories are left of them.
+func (f *flags) cacheRepos() []string {
+	c := &f.cache
+	switch {
+	case !c.on:
+		return nil
+	case c.offline:
+		return slices.DeleteFunc(slices.Clone(c.repos), func(r string) bool { return !isLayout(r) })
+	case len(c.repos) > 0:
+		return c.repos
 	}
-	return tag.Context().Name() + "/cache", nil
+	tag, err := name.NewTag(f.destinations[0], name.WeakValidation)
+	if err != nil {
+		return nil // the destination is refused where it is needed
+	}
+	return []string{tag.Context().Name() + "/cache"}
+}
+
+func isLayout(repo string) bool { return strings.HasPrefix(repo, "oci:") }
+
+// layoutDir is the directory of a layer cache that is one.
+func layoutDir(repo string) (dir string, ok bool) {
+	if !isLayout(repo) {
+		return "", false
+	}
+	dir, err := filepath.Abs(strings.TrimPrefix(repo, "oci:"))
+	return dir, err == nil
+}
+
+// registryOptions are those of the registries, where the layer cache is trusted as
+// what is pushed to is: it is both read and written.
+func (f *flags) registryOptions() registry.Options {
+	o := f.registry
+	for _, repo := range f.cacheRepos() {
+		r, err := name.NewRepository(repo, name.WeakValidation)
+		if isLayout(repo) || err != nil {
+			continue
+		}
+		if o.Insecure {
+			o.InsecureRegistries = append(slices.Clip(o.InsecureRegistries), r.RegistryStr())
+		}
+		if o.SkipTLSVerify {
+			o.SkipTLSVerifyRegistries = append(slices.Clip(o.SkipTLSVerifyRegistries), r.RegistryStr())
+		}
+	}
+	return o
 }
 
 func tool() string { return "kaniko executor " + command.Release }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -84,7 +83,7 @@ func planned(all map[string]named) map[string]plan.Context {
 
 // openContexts opens those that are files, less what their ignore files leave out.
 // Those of other machines are fetched.
-func (b *builder) openContexts(ctx context.Context, fetcher *fetch.Fetcher) (map[string]tree.FS, error) {
+func (b *builder) openContexts(ctx context.Context, fetcher remotes) (map[string]tree.FS, error) {
 	out := map[string]tree.FS{}
 	for name, n := range b.contexts {
 		if n.Image != "" {

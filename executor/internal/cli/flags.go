@@ -114,6 +114,9 @@ func (f *flags) checkBuild() error {
 	if err := f.cache.check(len(f.destinations) > 0); err != nil {
 		return err
 	}
+	if f.cache.offline && len(f.destinations) > 0 && !f.noPush && f.tarPath == "" {
+		return errors.New("--offline cannot push: give --no-push, with --oci-layout-path or --tarPath")
+	}
 	return f.checkValues()
 }
 

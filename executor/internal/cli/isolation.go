@@ -68,6 +68,14 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 // keep are the paths that the build must find where they are.
 func (b *builder) keep() []string {
 	paths := append([]string{b.context.Dir}, b.host.Keep()...)
+	if b.store != nil {
+		paths = append(paths, b.store.Path())
+	}
+	for _, repo := range b.flags.cacheRepos() {
+		if dir, ok := layoutDir(repo); ok {
+			paths = append(paths, dir)
+		}
+	}
 	for _, n := range b.contexts {
 		if n.local() {
 			paths = append(paths, n.location.Dir)

@@ -6,15 +6,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 func planCommand(env *command.Env) *cobra.Command {
@@ -28,6 +30,10 @@ what the bases are, and tries what this machine allows, as a build does; it runs
 nothing and leaves nothing behind. It takes the flags of a build.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
+			if err := f.cache.check(len(f.destinations) > 0); err != nil {
+				return command.UsageError(cmd, "%v", err)
+			}
 			if err := f.checkValues(); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
@@ -58,9 +64,15 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registry, Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
 	})
-	p, err := b.compile(ctx, file, ocilayout.Bases{Next: base.Remote{Client: client}})
+	b.client = client
+	if b.store, err = b.openStore(); err != nil {
+		return err
+	}
+	defer b.closeStore() //nolint:errcheck // it was only read
+	bases := b.images(base.Remote{Client: client})
+	p, err := b.compile(ctx, file, bases)
 	if err != nil {
 		return err
 	}
@@ -68,11 +80,45 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	if err != nil {
 		return err
 	}
+	cached, err := b.forecast(ctx, p, bases)
+	if err != nil {
+		return err
+	}
 	return report.Build{
 		File: file, Path: fromHere(b.dockerfile.Path), Plan: p, Destinations: b.pushes(), Sandbox: box,
 		Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
 		Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
+		Cache:  cached,
 	}.Write(b.env.Stdout, format)
+}
+
+// forecast asks the layer cache what a build would find there; nil without --cache.
+func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases) (map[*plan.Step]engine.Forecast, error) {
+	b.flags.cache.noPush = true
+	caching, err := b.caching()
+	if err != nil || caching == nil {
+		return nil, err
+	}
+	created, prescribed, err := b.created(b.flags.args(b.env.LookupEnv))
+	if err != nil {
+		return nil, err
+	}
+	files, err := b.context.Open(b.dockerfile)
+	if err != nil {
+		return nil, err
+	}
+	contexts := map[string]tree.FS{}
+	for name, n := range b.contexts {
+		if n.local() {
+			if contexts[name], err = n.location.Open(buildcontext.Dockerfile{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return engine.Probe(ctx, engine.Config{
+		Plan: p, Context: files, Contexts: contexts, Bases: bases, Cache: caching, Created: created, Clamp: prescribed,
+		Squash: b.flags.singleSnapshot,
+	}), nil
 }
 
 // pushes are the references that a build would push to.

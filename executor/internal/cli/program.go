@@ -36,6 +36,7 @@ namespaces are allowed, in one of its own.`,
 			case cmd.Flags().Changed("format"):
 				return command.UsageError(cmd, "%v", errFormat)
 			}
+			f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
 			if err := f.checkBuild(); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}

@@ -8,7 +8,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -21,8 +23,8 @@ type Build struct {
 	// Secret and Agent tell whether the one of an id was given.
 	Secret, Agent func(id string) bool
 	Sandbox       Sandbox
-	// Reused is what need not be made, beside the layers of bases.
-	Reused []Reuse
+	// Cache is what the layer cache has of each step; nil if it was not asked.
+	Cache map[*plan.Step]engine.Forecast
 }
 
 // Sandbox is where commands run. The fields below Needed are of no meaning if none do.
@@ -48,7 +50,9 @@ type Capability struct {
 
 // Reuse is something that need not be made again.
 type Reuse struct {
-	Kind   string `json:"kind"` // "layers": of a base, which become part of the image as they are
+	// Kind is "layers" for those of a base, which become part of the image as they are,
+	// or "steps" for what the layer cache has.
+	Kind   string `json:"kind"`
 	Ref    string `json:"ref,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Layers int    `json:"layers"`
@@ -161,6 +165,12 @@ type (
 		From     *sourceOf `json:"from,omitempty"`
 		Fetches  []string  `json:"fetches,omitempty"`
 		Mounts   []mountOf `json:"mounts,omitempty"`
+		Cache    *cachedOf `json:"cache,omitempty"`
+	}
+	cachedOf struct {
+		Use    string   `json:"use"` // hit, done or skipped
+		Key    string   `json:"key,omitempty"`
+		Missed []string `json:"missed,omitempty"`
 	}
 	mountOf struct {
 		Type     string    `json:"type"`
@@ -198,7 +208,7 @@ func (b Build) describe() planned {
 		Target:     targetOf{t.Index, t.Name, platform(t.Platform)},
 		Stages:     []stageOf{}, LeftOut: b.leftOut(),
 		Images: []imageOf{}, Network: []networkOf{}, Secrets: []given{}, Agents: []given{}, Caches: []cacheOf{},
-		Sandbox: b.Sandbox, Reuse: append(baseLayers(t), b.Reused...),
+		Sandbox: b.Sandbox, Reuse: b.reuse(t),
 		Destinations: append([]string{}, b.Destinations...),
 		Warnings:     Findings{File: b.Path, Warnings: b.Plan.Warnings, Strict: b.File.Strict}.list(),
 	}
@@ -217,9 +227,27 @@ func (b Build) describe() planned {
 	return d
 }
 
+// reuse is what need not be made: the layers of the base, and what the cache has.
+func (b Build) reuse(t *plan.Stage) []Reuse {
+	all := baseLayers(t)
+	hits := 0
+	for _, f := range b.Cache {
+		if f.Use == cache.Hit {
+			hits++
+		}
+	}
+	if hits > 0 {
+		all = append(all, Reuse{Kind: "steps", Layers: hits})
+	}
+	return all
+}
+
 // step describes a step, and notes in d what it needs.
 func (b Build) step(d *planned, s *plan.Step) stepOf {
 	out := stepOf{Line: s.At.Line, LastLine: s.At.Last, Op: stepKind(s.Op), Text: line(s.Text)}
+	if f, ok := b.Cache[s]; ok {
+		out.Cache = &cachedOf{string(f.Use), string(f.Key), f.Missed}
+	}
 	switch op := s.Op.(type) {
 	case plan.Run:
 		out.User, out.Network = op.User, !op.Offline

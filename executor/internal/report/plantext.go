@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kaniko-suite/kaniko/shared/cache"
 )
 
 // Write writes what is known of the build, as text or JSON.
@@ -38,6 +40,10 @@ func (d planned) text() string {
 	d.needs(&w)
 	w.WriteString("\nreused\n")
 	for _, r := range d.Reuse {
+		if r.Ref == "" {
+			fmt.Fprintf(&w, "  %s from the cache\n", count(r.Layers, r.Kind))
+			continue
+		}
 		fmt.Fprintf(&w, "  %s of %s as they are\n", count(r.Layers, r.Kind), line(r.Ref))
 	}
 	if len(d.Reuse) == 0 {
@@ -74,7 +80,24 @@ func (s stepOf) notes() []string {
 	if s.Op == "run" && !s.Network {
 		notes = append(notes, "no network")
 	}
+	if s.Cache != nil {
+		notes = append(notes, s.Cache.String())
+	}
 	return notes
+}
+
+// String says what the cache has of a step.
+func (c *cachedOf) String() string {
+	switch cache.Use(c.Use) {
+	case cache.Hit:
+		return "cached"
+	case cache.Skipped:
+		return "not needed"
+	}
+	if len(c.Missed) > 0 {
+		return "not cached: " + line(strings.Join(c.Missed, "; "))
+	}
+	return "not cached"
 }
 
 func (d planned) needs(w *strings.Builder) {

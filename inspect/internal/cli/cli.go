@@ -13,16 +13,19 @@ func Program() command.Program {
 	return command.Program{
 		Name:    "inspect",
 		New:     root,
-		Usage:   2,
-		Failure: 2,
+		Usage:   exitTool,
+		Failure: exitTool,
 	}
 }
 
-func root(*command.Env) *cobra.Command {
-	return &cobra.Command{
+func root(env *command.Env) *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "inspect",
-		Short: "The suite's viewer of images; so far it only tells its version",
-		Long: `inspect is where the suite will show and compare images and explain cache misses.
-Nothing of that is in this release: it tells its version, and that is all.`,
+		Short: "The suite's viewer of images and caches",
+		Long: `inspect explain tells why a step of a build was done or was found in the layer
+cache. inspect is also where the suite will show and compare images; nothing of
+that is in this release.`,
 	}
+	cmd.AddCommand(explainCommand(env))
+	return cmd
 }

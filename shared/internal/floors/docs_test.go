@@ -13,7 +13,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 )
 
-// The README's table has the flags that the executor has.
+// The README's tables have the flags that the programs have.
 func TestReadme(t *testing.T) {
 	w := load(t)
 	readme, err := os.ReadFile(filepath.Join(w.dir, "README.md"))
@@ -21,7 +21,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, dir := range []string{"executor/internal/cli", "shared/registry", "shared/command"} {
+	for _, dir := range []string{"executor/internal/cli", "inspect/internal/cli", "shared/registry", "shared/command"} {
 		for _, f := range w.packages[dir].files {
 			for _, name := range flagNames(f) {
 				found++

@@ -28,7 +28,7 @@ func floors() []floor {
 			"executor/internal/buildcontext", "executor/internal/buildcontext/fetch", "executor/internal/buildcontext/ocilayout",
 			"executor/internal/inplace", "executor/internal/isolated", "executor/internal/host", "executor/internal/exporter",
 			"executor/internal/report", "executor/internal/sign", "executor/internal/conformance",
-			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare",
+			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare", "inspect/internal/explain",
 		}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
 		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+
+	"github.com/kaniko-suite/kaniko/inspect/internal/explain"
+	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+)
+
+// The exit codes of inspect beside 0. Programs that compare want few of them: 1 is
+// for a difference that was looked for.
+const (
+	exitTool   = 2 // the command line is wrong, or something did not work
+	exitAbsent = 5 // what is asked for is not there, or not to be seen
+)
+
+// coded gives an error the exit code that inspect has for it.
+type coded struct{ error }
+
+func (e coded) Unwrap() error { return e.error }
+
+// ExitCode is one of the few that inspect has.
+func (e coded) ExitCode() int {
+	var refused *registry.Error
+	var missing *explain.NotFoundError
+	switch {
+	case errors.As(e.error, &missing), errors.Is(e.error, cache.ErrMiss), errors.Is(e.error, registry.ErrNotFound), errors.Is(e.error, fs.ErrNotExist):
+		return exitAbsent
+	case errors.As(e.error, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):
+		return exitAbsent
+	}
+	return exitTool
+}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/kaniko-suite/kaniko/shared/base"
@@ -137,9 +138,19 @@ func (r *runner) images(ctx context.Context) ([]warm.Image, error) {
 			all = append(all, warm.Image{Ref: ref, Platform: p})
 		}
 	}
-	args := r.flags.args(r.env.LookupEnv)
-	found, err := warm.Discover(ctx, r.flags.dockerfiles, args, platforms, base.Remote{Client: r.client})
+	found, err := r.discover(ctx, platforms)
 	return warm.Distinct(append(all, found...)), err
+}
+
+// discover finds the images of the Dockerfiles. Those that are warm already are asked
+// for their triggers in the directory.
+func (r *runner) discover(ctx context.Context, platforms []v1.Platform) ([]warm.Image, error) {
+	var bases base.Source = base.Remote{Client: r.client}
+	if store, err := base.OpenStore(r.flags.cacheDir); err == nil {
+		defer store.Close()
+		bases = &base.Cached{Store: store, Next: bases, MaxAge: r.flags.cacheTTL}
+	}
+	return warm.Discover(ctx, r.flags.dockerfiles, r.flags.args(r.env.LookupEnv), platforms, bases)
 }
 
 func (r *runner) warm(ctx context.Context, images []warm.Image) error {

@@ -231,11 +231,22 @@ func (b *build) export(ctx context.Context, l v1.Layer) (done <-chan struct{}) {
 		if blob, ok := l.(*layer.Blob); ok {
 			blob.WaitFor(streamAfter)
 		}
-		if err := b.Exporter.Layer(ctx, l); err != nil {
+		// Of a layer that its step gave up the step tells, and why.
+		if err := b.Exporter.Layer(ctx, l); err != nil && !isGivenUp(l) {
 			b.cancel(err)
 		}
 	})
 	return over
+}
+
+// isGivenUp reports whether a layer was begun and will never be finished.
+func isGivenUp(l v1.Layer) bool {
+	blob, ok := l.(*layer.Blob)
+	if !ok {
+		return false
+	}
+	_, err := blob.Size()
+	return err != nil && !errors.Is(err, layer.ErrUnfinished)
 }
 
 // streamAfter is how many compressed bytes a layer must have before its upload

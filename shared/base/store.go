@@ -101,7 +101,7 @@ func (s *Store) record(name string) (*Record, error) {
 	}
 	var rec Record
 	if err := json.Unmarshal(r.Content, &rec); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", name, s.Path(), err)
+		return nil, fmt.Errorf("read %s in %s: %w", name, s.Path(), ocidir.ErrRefDamaged)
 	}
 	return &rec, nil
 }

@@ -557,7 +557,7 @@ func TestCache_contextChangesMeanwhile(t *testing.T) {
 	if len(c.names) > 0 {
 		t.Errorf("kept %v", c.names)
 	}
-	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "/app") {
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "changed") {
 		t.Errorf("warned %q", c.warnings)
 	}
 }

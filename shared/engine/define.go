@@ -3,10 +3,14 @@ package engine
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,8 +25,10 @@ import (
 type work struct {
 	*plan.Step
 	// readings are what it reads; nil with known unset if that cannot be said.
-	readings []plan.Reading
+	readings []listed
 	known    bool
+	below    state // before it, as planned is
+	leaves   state // after it, likewise
 	// planned is how the step is known before anything was done, found how it is
 	// known by the content of what it copies from stages.
 	planned definition
@@ -58,8 +64,28 @@ type state struct {
 // define names what every step depends on, from the stages below upward.
 func (b *build) define(ctx context.Context) {
 	b.prefetch(ctx)
+	b.shareDigests()
 	for _, s := range b.order {
 		s.define(ctx)
+	}
+}
+
+// shareDigests finds the build contexts of which several steps read.
+func (b *build) shareDigests() {
+	read := map[string]bool{}
+	for _, s := range b.order {
+		for _, w := range s.works {
+			for _, r := range plan.Reads(w.Op) {
+				if r.Remote != nil || r.From != nil && r.From.Context == "" {
+					continue
+				}
+				if key := r.From.Key(); read[key] {
+					b.digests.share(key)
+				} else {
+					read[key] = true
+				}
+			}
+		}
 	}
 }
 
@@ -70,7 +96,9 @@ func (s *stage) define(ctx context.Context) {
 			continue
 		}
 		w.readings, w.known = s.build.readings(ctx, w.Op)
+		w.below = at
 		w.planned, at = s.name(w, at, w.readings)
+		w.leaves = at
 	}
 	s.planned = at
 }
@@ -88,14 +116,16 @@ func (s *stage) below() state {
 
 // name is the definition of a step with these readings in this state, and the state
 // that it leaves.
-func (s *stage) name(w *work, at state, readings []plan.Reading) (definition, state) {
+func (s *stage) name(w *work, at state, readings []listed) (definition, state) {
 	unknown := state{unknown: true}
 	if !w.known || at.unknown && !linked(w.Op) {
 		return definition{}, unknown
 	}
-	d := plan.Definition(w.Op, plan.Inputs{
-		Below: at.Identity, Readings: readings, Platform: s.plan.Platform, Clamp: s.build.clamp(),
-	})
+	texts := make([]*plan.Listing, len(readings))
+	for i, r := range readings {
+		texts[i] = r.Listing
+	}
+	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp()}, texts)
 	if at.unknown {
 		return defined(d), unknown
 	}
@@ -110,8 +140,8 @@ func linked(op plan.Op) bool {
 
 // readings are what an op reads. That of a stage is named by how the stage is made.
 // If something cannot be read, the step itself will say so, better.
-func (b *build) readings(ctx context.Context, op plan.Op) ([]plan.Reading, bool) {
-	var all []plan.Reading
+func (b *build) readings(ctx context.Context, op plan.Op) ([]listed, bool) {
+	var all []listed
 	for _, r := range plan.Reads(op) {
 		reading, err := b.reading(ctx, op, r)
 		if err != nil {
@@ -122,29 +152,29 @@ func (b *build) readings(ctx context.Context, op plan.Op) ([]plan.Reading, bool)
 	return all, true
 }
 
-func (b *build) reading(ctx context.Context, op plan.Op, r plan.Read) (plan.Reading, error) {
+func (b *build) reading(ctx context.Context, op plan.Op, r plan.Read) (listed, error) {
 	switch {
 	case r.Remote != nil:
 		f := b.remote(ctx, *r.Remote)
 		if f.err != nil {
-			return plan.Reading{}, f.err
+			return listed{}, f.err
 		}
 		return b.list(ctx, "", f.files, placement.Request{Patterns: []string{literal(f.from)}}, false)
 	case r.From != nil && r.From.Stage != nil:
 		at := b.stages[r.From.Stage].planned
 		if at.unknown {
-			return plan.Reading{}, errUnnamed
+			return listed{}, errUnnamed
 		}
-		return plan.Reading{From: at.Identity}, nil
+		return listed{Listing: plan.Made(at.Identity)}, nil
 	case r.From != nil && r.From.Image != nil:
-		return plan.Reading{From: plan.Identity{Image: r.From.Image.Digest}}, nil
+		return listed{Listing: plan.Made(plan.Identity{Image: r.From.Image.Digest})}, nil
 	}
 	files := b.Context
 	if r.From != nil {
 		files = b.Contexts[r.From.Context]
 	}
 	if files == nil {
-		return plan.Reading{}, errUnnamed
+		return listed{}, errUnnamed
 	}
 	return b.list(ctx, r.From.Key(), files, requested(r), keepsOwners(op, r.From))
 }
@@ -168,72 +198,138 @@ func keepsOwners(op plan.Op, from *plan.Source) bool {
 // keepsOwner reports whether COPY keeps the owners of what it takes from there.
 func keepsOwner(from *plan.Source) bool { return from != nil && from.Context == "" }
 
+// listed is what a step reads, as its definition has it.
+type listed struct {
+	*plan.Listing
+	// print tells whether anything is different when it is looked at again: a hash of
+	// the entries' metadata, of meaning in this process only.
+	print uint64
+}
+
+// batch is how many files are listed before their contents are hashed.
+const batch = 4096
+
 // list is what a request takes of files, with the digests of contents. key tells file
 // systems apart that do not change during a build; empty is one that may.
-func (b *build) list(ctx context.Context, key string, files tree.FS, r placement.Request, owners bool) (plan.Reading, error) {
-	out := plan.Reading{Listed: true, Owners: owners}
+func (b *build) list(ctx context.Context, key string, files tree.FS, r placement.Request, owners bool) (listed, error) {
+	out := listed{Listing: plan.NewListing(owners)}
 	r.Source = files
+	print := newPrint()
+	links := plan.Links{}
+	var some []plan.File
+	flush := func() error {
+		err := b.hash(ctx, key, files, some)
+		for _, f := range some {
+			out.Add(f)
+		}
+		some = some[:0]
+		return err
+	}
 	for e, err := range r.Selected() {
 		if err == nil {
 			err = ctx.Err()
 		}
+		if err == nil && len(some) == batch {
+			err = flush()
+		}
 		if err != nil {
 			return out, err
 		}
-		out.Files = append(out.Files, plan.File{Entry: e.Entry, As: e.As})
+		print.add(e)
+		f := plan.File{Entry: e.Entry, As: e.As}
+		links.Settle(&f)
+		some = append(some, f)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.Limits.Stages)
-	for i := range out.Files {
-		f := &out.Files[i]
-		if f.Node.Type != tree.File || f.Hard != "" {
-			continue
-		}
+	out.print = print.Sum64()
+	return out, flush()
+}
+
+// hash finds the digests of files.
+func (b *build) hash(ctx context.Context, key string, files tree.FS, some []plan.File) error {
+	var g errgroup.Group
+	var next atomic.Int64
+	for range b.Limits.Stages {
 		g.Go(func() (err error) {
-			if ctx.Err() != nil {
-				return ctx.Err()
+			for i := int(next.Add(1)) - 1; i < len(some) && err == nil && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if f := &some[i]; f.Node.Type == tree.File && f.Hard == "" {
+					f.Digest, err = b.digests.of(key, files, f.Path)
+				}
 			}
-			f.Digest, err = b.digests.of(key, files, f.Path)
 			return err
 		})
 	}
-	return out, g.Wait()
+	return errors.Join(g.Wait(), ctx.Err())
 }
 
-// digests remembers the hashes of files.
+// fingerprint hashes what is known of entries without reading them.
+type fingerprint struct {
+	hash.Hash64
+	line []byte
+}
+
+func newPrint() *fingerprint { return &fingerprint{Hash64: tree.NewFingerprint()} }
+
+func (p *fingerprint) add(e placement.Selected) {
+	n := e.Node
+	p.line = p.line[:0]
+	for _, text := range []string{string(e.Path), e.As, string(e.Hard), n.Link} {
+		p.line = append(binary.AppendUvarint(p.line, uint64(len(text))), text...)
+	}
+	for _, number := range []int64{
+		int64(n.Type), int64(n.Mode), int64(n.UID), int64(n.GID), n.Size, n.MTime.UnixNano(), int64(n.Dev.Major), int64(n.Dev.Minor),
+	} {
+		p.line = binary.AppendVarint(p.line, number)
+	}
+	if len(n.Xattrs) > 0 {
+		p.line = fmt.Append(p.line, n.Xattrs) // in the order of names
+	}
+	p.Write(p.line)
+}
+
+// digests remembers the hashes of files that several steps read.
 type digests struct {
 	mu    sync.Mutex
-	known map[string]map[tree.Path]string
+	known map[string]map[tree.Path][sha256.Size]byte
+}
+
+// share makes d remember the files of a file system.
+func (d *digests) share(key string) {
+	if d.known == nil {
+		d.known = map[string]map[tree.Path][sha256.Size]byte{}
+	}
+	if d.known[key] == nil {
+		d.known[key] = map[tree.Path][sha256.Size]byte{}
+	}
 }
 
 func (d *digests) of(key string, files tree.FS, p tree.Path) (string, error) {
 	d.mu.Lock()
-	digest, ok := d.known[key][p]
+	known := d.known[key]
+	sum, ok := known[p]
 	d.mu.Unlock()
-	if ok {
-		return digest, nil
+	if !ok {
+		if err := digest(&sum, files, p); err != nil {
+			return "", err
+		}
 	}
+	if known != nil && !ok {
+		d.mu.Lock()
+		known[p] = sum
+		d.mu.Unlock()
+	}
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+func digest(sum *[sha256.Size]byte, files tree.FS, p tree.Path) error {
 	r, err := files.Open(p)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer r.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
-		return "", fmt.Errorf("read %s: %w", p.Abs(), err)
+		return fmt.Errorf("read %s: %w", p.Abs(), err)
 	}
-	digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
-	if key == "" {
-		return digest, nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known == nil {
-		d.known = map[string]map[tree.Path]string{}
-	}
-	if d.known[key] == nil {
-		d.known[key] = map[tree.Path]string{}
-	}
-	d.known[key][p] = digest
-	return digest, nil
+	h.Sum(sum[:0])
+	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
-	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // keeps reports whether anything is put into the cache.
@@ -115,44 +114,35 @@ func (b *build) keepFailed(err error) {
 // checkUnchanged sees to it that nothing is kept under the name of something else: a
 // file of the build context that was written to meanwhile is not the one that the
 // step is known by.
-func (b *build) checkUnchanged(w *work, op plan.Op) {
-	if !b.keeps() || !w.known {
+func (b *build) checkUnchanged(readings []listed, op plan.Op) {
+	if !b.keeps() || readings == nil {
 		return
 	}
 	for i, r := range plan.Reads(op) {
-		if r.Remote != nil || r.From != nil && r.From.Context == "" {
+		if r.Remote != nil || r.From != nil && r.From.Context == "" || b.print(r) == readings[i].print {
 			continue
 		}
-		if p, ok := b.changed(r, w.readings[i]); ok {
-			b.readOnly.Store(true)
-			b.warn(fmt.Sprintf("%s of the build context changed while it was copied: nothing more is put into the layer cache", p.Abs()))
-			return
-		}
+		b.readOnly.Store(true)
+		b.warn("the build context changed while it was copied: nothing more is put into the layer cache")
+		return
 	}
 }
 
-// changed finds an entry that is not as it was when it was listed.
-func (b *build) changed(r plan.Read, was plan.Reading) (tree.Path, bool) {
+// print is that of what a step reads of a build context now.
+func (b *build) print(r plan.Read) uint64 {
 	what := requested(r)
 	what.Source = b.Context
 	if r.From != nil {
 		what.Source = b.Contexts[r.From.Context]
 	}
-	i := 0
+	print := newPrint()
 	for e, err := range what.Selected() {
-		if err != nil || i == len(was.Files) {
-			return e.Path, true
+		if err != nil {
+			return 0
 		}
-		f := was.Files[i]
-		if f.Path != e.Path || !f.Node.SameMetadata(e.Node) || !f.Node.MTime.Equal(e.Node.MTime) {
-			return e.Path, true
-		}
-		i++
+		print.add(e)
 	}
-	if i < len(was.Files) {
-		return was.Files[i].Path, true
-	}
-	return "", false
+	return print.Sum64()
 }
 
 // layer is what was captured, or nil.

@@ -91,7 +91,8 @@ func (s *stage) do(ctx context.Context, c *capture, w *work, out io.Writer) erro
 	case plan.Copy:
 		return s.copy(ctx, c, w, op, out)
 	case plan.Run:
-		s.pass(w, w.readings)
+		readings := w.readings
+		s.pass(w, readings)
 		if !s.build.readsAnew(op) && s.find(ctx, w) {
 			return nil
 		}
@@ -102,6 +103,7 @@ func (s *stage) do(ctx context.Context, c *capture, w *work, out io.Writer) erro
 		if err := s.command(ctx, op, out); err != nil {
 			return err
 		}
+		s.build.checkUnchanged(readings, op)
 		return c.commit(ctx)
 	}
 	return nil
@@ -144,6 +146,7 @@ func (s *stage) copy(ctx context.Context, c *capture, w *work, op plan.Copy, out
 	if err := b.collect(ctx, op); err != nil {
 		return err
 	}
+	readings := w.readings
 	if s.passCopy(ctx, w, op, b); s.find(ctx, w) {
 		return nil
 	}
@@ -158,7 +161,7 @@ func (s *stage) copy(ctx context.Context, c *capture, w *work, op plan.Copy, out
 	if err := c.place(ctx, placement.PlaceAll(b.requests, s.files())); err != nil {
 		return err
 	}
-	s.build.checkUnchanged(w, op)
+	s.build.checkUnchanged(readings, op)
 	return nil
 }
 

@@ -2,17 +2,13 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
-	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -143,74 +139,4 @@ func (b *build) print(r plan.Read) uint64 {
 		print.add(e)
 	}
 	return print.Sum64()
-}
-
-// layer is what was captured, or nil.
-func (c *capture) layer() v1.Layer {
-	if c.blob == nil {
-		return nil
-	}
-	return c.blob
-}
-
-// openIndex opens the index of what was captured; nil without one.
-func (c *capture) openIndex() func() (io.ReadCloser, error) {
-	path := c.indexed
-	if path == "" {
-		return nil
-	}
-	return func() (io.ReadCloser, error) { return os.Open(path) }
-}
-
-// indexFile is an index under way; nil if none is wanted.
-type indexFile struct {
-	file *os.File
-	*layer.IndexWriter
-}
-
-func (c *capture) newIndex() (*indexFile, error) {
-	if !c.index {
-		return nil, nil
-	}
-	return newIndexFile(c.stage.build.Spool)
-}
-
-func newIndexFile(dir string) (*indexFile, error) {
-	f, err := os.CreateTemp(dir, "index-*")
-	if err != nil {
-		return nil, fmt.Errorf("create index of a layer: %w", err)
-	}
-	w, err := layer.NewIndexWriter(f)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &indexFile{f, w}, nil
-}
-
-func (i *indexFile) tee(changes layer.Changes) layer.Changes {
-	if i == nil {
-		return changes
-	}
-	return i.Tee(changes)
-}
-
-func (i *indexFile) path() string {
-	if i == nil {
-		return ""
-	}
-	return i.file.Name()
-}
-
-func (i *indexFile) close() error {
-	if i == nil {
-		return nil
-	}
-	return errors.Join(i.Close(), i.file.Close())
-}
-
-// abort is close for an index that nobody will read: it says itself that it is not whole.
-func (i *indexFile) abort() {
-	if i != nil {
-		_ = i.close()
-	}
 }

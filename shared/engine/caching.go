@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"regexp"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -23,6 +24,12 @@ type Caching struct {
 	// several goroutines.
 	Warn func(string)
 }
+
+// credentials are what stands before the host in an address.
+var credentials = regexp.MustCompile(`(://)[^/@\s]+@`)
+
+// public is the text of a step as the cache may have it.
+func public(text string) string { return credentials.ReplaceAllString(text, "${1}…@") }
 
 // takes reports whether the result of an op is looked for in the cache.
 func (c *Caching) takes(op plan.Op) bool {

@@ -115,10 +115,11 @@ func (s *stage) previously(w *work) *cache.Step {
 // sameText reports whether a step of a journal, which has the beginning of a text, is
 // the same instruction.
 func sameText(s *cache.Step, w *work) bool {
+	text := public(w.Text)
 	if begin, cut := strings.CutSuffix(s.Text, "…"); cut {
-		return strings.HasPrefix(w.Text, begin)
+		return strings.HasPrefix(text, begin)
 	}
-	return s.Text == w.Text
+	return s.Text == text
 }
 
 // place is how many steps that touch files come before w, and how many of them with
@@ -163,7 +164,7 @@ func (b *build) leaveJournal(img v1.Image, failed error) {
 				continue
 			}
 			step := cache.Step{
-				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: w.Text, Key: w.planned.key,
+				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: public(w.Text), Key: w.planned.key,
 				Use: w.use, Missed: w.missed, Size: w.size,
 			}
 			if step.Use == "" {

@@ -58,7 +58,7 @@ func (s *stage) offerSquashed(_ context.Context, c *capture) {
 func (s *stage) entry(w *work, d definition, l v1.Layer, index func() (io.ReadCloser, error)) cache.Result {
 	return cache.Result{
 		Definition: d.text, Layer: l, Index: index, Created: s.build.now(),
-		Parent: s.parent(w), Lineage: s.build.Cache.Lineage, Text: w.Text,
+		Parent: s.parent(w), Lineage: s.build.Cache.Lineage, Text: public(w.Text),
 	}
 }
 

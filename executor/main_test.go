@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,13 +54,25 @@ func TestMain(m *testing.M) {
 //	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
+//	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	tags REPOSITORY       prints the tags of a repository of $REGISTRY
+//	entries DIR           prints the instructions of the entries of a cache in a directory
+//	evict DIR TEXT        takes the entries of an instruction away
+//	redate DIR TEXT TIME  makes them so much younger than now, or older if it is below 0
 //
 // What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
 // serves the directory served.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
+	cmds := map[string]func(*testscript.TestScript, bool, []string){
+		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
+		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
+		"leak":   leak,
+		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
+	}
+	maps.Copy(cmds, cacheCommands(t, server))
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -82,12 +95,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
-			"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
-			"leak":   leak,
-			"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
-		},
+		Cmds: cmds,
 	})
 }
 

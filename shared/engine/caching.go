@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -62,7 +63,7 @@ func (b *build) get(ctx context.Context, w *work, d definition) {
 		w.entry = entry
 	case errors.Is(err, cache.ErrMiss):
 		if err != cache.ErrMiss {
-			w.why = err.Error()
+			w.why = strings.TrimPrefix(err.Error(), cache.ErrMiss.Error()+": ")
 		}
 	case ctx.Err() == nil:
 		b.cacheFailed(err)

@@ -7,8 +7,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -63,7 +65,7 @@ func TestMain(m *testing.M) {
 //	redate DIR TEXT TIME  makes them so much younger than now, or older if it is below 0
 //
 // What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
-// serves the directory served.
+// serves the directory served and, below git/, the bare repositories of repos.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
@@ -79,7 +81,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REGISTRY", server.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
 			e.Setenv("COLLECTOR", collector(e))
-			web := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir + "/served")))
+			web := httptest.NewServer(served(e.WorkDir))
 			e.Defer(web.Close)
 			e.Setenv("WEB", web.URL)
 			return nil
@@ -97,6 +99,19 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: cmds,
 	})
+}
+
+// served is what $WEB has.
+func served(work string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(work+"/served")))
+	if git, err := exec.LookPath("git"); err == nil {
+		mux.Handle("/git/", &cgi.Handler{
+			Path: git, Args: []string{"http-backend"}, Root: "/git", Stderr: io.Discard,
+			Env: []string{"GIT_PROJECT_ROOT=" + work + "/repos", "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1"},
+		})
+	}
+	return mux
 }
 
 // busybox is where Debian's package busybox-static puts it.

@@ -3,7 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+<<<<<<< HEAD
 	"regexp"
+=======
+	"strings"
+>>>>>>> cachetraps
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -69,7 +73,7 @@ func (b *build) get(ctx context.Context, w *work, d definition) {
 		w.entry = entry
 	case errors.Is(err, cache.ErrMiss):
 		if err != cache.ErrMiss {
-			w.why = err.Error()
+			w.why = strings.TrimPrefix(err.Error(), cache.ErrMiss.Error()+": ")
 		}
 	case ctx.Err() == nil:
 		b.cacheFailed(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ func (b *build) compare(ctx context.Context) {
 				changed = true
 				w.missed = append(w.missed, b.sourceChanged(w.Op)+" changed")
 			case changed && sameText(before, w) && !copies:
-				w.missed = append(w.missed, "a step before it changed")
+				w.missed = append(w.missed, afterChange)
 			default:
 				changed = true
 				all.Go(func() { b.differ(ctx, w, before) })
@@ -56,6 +57,9 @@ func (b *build) compare(ctx context.Context) {
 	}
 	all.Wait()
 }
+
+// afterChange is why a step is done of which nothing is different.
+const afterChange = "a step before it changed"
 
 // sourceChanged names a stage that an op reads from and that is not what it was in the
 // last build; empty without one.
@@ -81,7 +85,14 @@ func (b *build) differ(ctx context.Context, w *work, before *cache.Step) {
 	if err != nil {
 		return // it is only for the user to know
 	}
-	w.missed = append(w.missed, cachekey.Explain(was, w.planned.text)...)
+	reasons := cachekey.Explain(was, w.planned.text)
+	if slices.Equal(reasons, []string{cachekey.EarlierStep}) {
+		reasons = nil
+		if b.asks(w) { // else it is done each time, whatever comes before
+			reasons = []string{afterChange}
+		}
+	}
+	w.missed = append(w.missed, reasons...)
 }
 
 // previously is the step of the last build that was in the place of this one: with

@@ -3,11 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
-<<<<<<< HEAD
 	"regexp"
-=======
 	"strings"
->>>>>>> cachetraps
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/plan"

@@ -83,7 +83,16 @@ func (b *build) cacheFailed(err error) {
 	if b.cacheless.Swap(true) {
 		return
 	}
-	b.warn("the layer cache cannot be used, the build goes on without: " + err.Error())
+	b.warn("the layer cache cannot be used, the build goes on without: " + explained(err))
+}
+
+// explained is an error with its hint, if it has one.
+func explained(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		return err.Error() + " (" + hinted.Hint() + ")"
+	}
+	return err.Error()
 }
 
 func (b *build) warn(text string) {

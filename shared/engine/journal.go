@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -160,7 +161,8 @@ func (b *build) tellMissed(_ context.Context, w *work, out io.Writer) {
 
 // leaveJournal leaves word of what the build used of the cache.
 func (b *build) leaveJournal(img v1.Image, failed error) {
-	if b.Cache == nil || b.Cache.Journals == nil || b.Cache.ReadOnly || b.readOnly.Load() || b.cacheless.Load() || b.outer.Err() != nil {
+	var lost *cache.LostError
+	if !b.keeps() || b.Cache.Journals == nil || b.outer.Err() != nil || errors.As(failed, &lost) {
 		return
 	}
 	j := cache.Journal{Lineage: b.Cache.Lineage, Started: b.started.UTC(), Ended: b.now(), Tool: b.Cache.Tool}
@@ -181,7 +183,7 @@ func (b *build) leaveJournal(img v1.Image, failed error) {
 			if step.Use == "" {
 				step.Use = cache.Skipped
 			}
-			if step.Use == cache.Done && w.planned.key != "" {
+			if w.entry == nil && step.Use != cache.Made && w.planned.key != "" && s.needed {
 				j.Definitions = append(j.Definitions, w.planned.text)
 			}
 			j.Steps = append(j.Steps, step)

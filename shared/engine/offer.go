@@ -13,7 +13,9 @@ import (
 )
 
 // keeps reports whether anything is put into the cache.
-func (b *build) keeps() bool { return b.Cache != nil && !b.Cache.ReadOnly && !b.readOnly.Load() }
+func (b *build) keeps() bool {
+	return b.Cache != nil && !b.Cache.ReadOnly && !b.readOnly.Load() && !b.cacheless.Load()
+}
 
 // asks reports whether a step is one by itself for the cache.
 func (b *build) asks(w *work) bool {
@@ -93,6 +95,7 @@ func (b *build) put(exported <-chan struct{}, w *work, results ...cache.Result) 
 				b.keepFailed(err)
 				return
 			}
+			b.refused.Store(0)
 			if w != nil && w.use == cache.Done {
 				w.use = cache.Made
 			}
@@ -100,10 +103,20 @@ func (b *build) put(exported <-chan struct{}, w *work, results ...cache.Result) 
 	})
 }
 
-// keepFailed tells of the first result that the cache did not take, and puts no more.
+// patience is after how many refusals, one after the other, nothing more is put. One
+// alone may be of a tag that is not to be moved.
+const patience = 3
+
+// keepFailed tells of the first result that the cache did not take.
 func (b *build) keepFailed(err error) {
-	if b.outer.Err() == nil && !b.readOnly.Swap(true) {
-		b.warn("the layer cache takes nothing, the build goes on: " + err.Error())
+	if b.outer.Err() != nil {
+		return
+	}
+	if b.refused.Add(1) == patience {
+		b.readOnly.Store(true)
+	}
+	if !b.warnedOfPut.Swap(true) {
+		b.warn("the layer cache does not take what is made, the build goes on: " + explained(err))
 	}
 }
 

@@ -18,7 +18,9 @@ import (
 )
 
 // keeps reports whether anything is put into the cache.
-func (b *build) keeps() bool { return b.Cache != nil && !b.Cache.ReadOnly && !b.readOnly.Load() }
+func (b *build) keeps() bool {
+	return b.Cache != nil && !b.Cache.ReadOnly && !b.readOnly.Load() && !b.cacheless.Load()
+}
 
 // asks reports whether a step is one by itself for the cache.
 func (b *build) asks(w *work) bool {

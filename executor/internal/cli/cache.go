@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -87,29 +88,48 @@ func (b *builder) caching() (*engine.Caching, error) {
 	if b.bases != nil {
 		keep = b.bases.Layer
 	}
-	var places []*cache.Place
+	c := &engine.Caching{
+		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(), Tool: tool(),
+		Warn: func(text string) { b.env.Log.Warn(text) },
+	}
+	var stores []cache.Store
 	for i, repo := range repos {
-		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || b.readsCache()})
+		store, err := b.cacheStore(repo, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || c.ReadOnly}, func(p *cache.Place) {
+			if i == 0 && f.usage == usageJournal {
+				c.Journals = p
+			}
+			if i == 0 {
+				b.tellOfCache(p, c.ReadOnly)
+			}
+		})
 		if err != nil {
 			return nil, err
 		}
-		places = append(places, place)
+		if i > 0 {
+			store = cache.Spare(store, func(err error) {
+				b.env.Log.Warn("the build goes on without the layer cache " + repo + ": " + err.Error())
+			})
+		}
+		stores = append(stores, store)
 	}
-	var stores []cache.Store
-	for _, p := range places {
-		stores = append(stores, cache.Fresh(p, f.ttl, time.Now))
-	}
-	c := &engine.Caching{
-		Store: cache.Several(stores[0], stores[1:]...),
-		Runs:  f.runs, Copies: f.copies, ReadOnly: b.readsCache(),
-		Lineage: b.lineage(), Tool: tool(),
-		Warn: func(text string) { b.env.Log.Warn(text) },
-	}
-	if f.usage == usageJournal {
-		c.Journals = places[0]
-	}
-	b.tellOfCache(places[0], c.ReadOnly)
+	c.Store = cache.Several(stores[0], stores[1:]...)
 	return c, nil
+}
+
+// cacheStore opens one place of the layer cache, and shows it to opened. A directory that
+// is only read and does not exist is one with nothing in it: an earlier build would
+// have made it.
+func (b *builder) cacheStore(repo string, o cache.Options, opened func(*cache.Place)) (cache.Store, error) {
+	place, err := cache.Open(repo, b.client, o)
+	switch {
+	case o.ReadOnly && errors.Is(err, fs.ErrNotExist):
+		b.env.Log.Warn("the layer cache has nothing: " + err.Error())
+		return cache.Nothing{}, nil
+	case err != nil:
+		return nil, err
+	}
+	opened(place)
+	return cache.Fresh(place, b.flags.cache.ttl, time.Now), nil
 }
 
 // readsCache reports whether the layer cache is only read. One that the user named is

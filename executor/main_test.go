@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -53,20 +56,32 @@ func TestMain(m *testing.M) {
 //	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
+//	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	tags REPOSITORY       prints the tags of a repository of $REGISTRY
+//	entries DIR           prints the instructions of the entries of a cache in a directory
+//	evict DIR TEXT        takes the entries of an instruction away
+//	redate DIR TEXT TIME  makes them so much younger than now, or older if it is below 0
 //
 // What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
-// serves the directory served.
+// serves the directory served and, below git/, the bare repositories of repos.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
+	cmds := map[string]func(*testscript.TestScript, bool, []string){
+		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
+		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
+		"leak":   leak,
+		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
+	}
+	maps.Copy(cmds, cacheCommands(t, server))
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REGISTRY", server.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
 			e.Setenv("COLLECTOR", collector(e))
-			web := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir + "/served")))
+			web := httptest.NewServer(served(e.WorkDir))
 			e.Defer(web.Close)
 			e.Setenv("WEB", web.URL)
 			return nil
@@ -84,13 +99,21 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
-			"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
-			"leak":   leak,
-			"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
-		},
+		Cmds: cmds,
 	})
+}
+
+// served is what $WEB has.
+func served(work string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(work+"/served")))
+	if git, err := exec.LookPath("git"); err == nil {
+		mux.Handle("/git/", &cgi.Handler{
+			Path: git, Args: []string{"http-backend"}, Root: "/git", Stderr: io.Discard,
+			Env: []string{"GIT_PROJECT_ROOT=" + work + "/repos", "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1"},
+		})
+	}
+	return mux
 }
 
 // busybox is where Debian's package busybox-static puts it.

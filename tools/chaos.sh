@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # chaos.sh lets two executors and a warmer share a cache directory and a layer cache, kills them at random moments, and has builds afterwards make the
-# image that a build without caches makes, to the byte. It needs docker-registry, skopeo and mmdebstrap, and to be root or to be allowed namespaces.
+# image that a build without caches makes, to the byte. Before that, warmers alone are killed, with a reader beside them. It needs docker-registry, skopeo and mmdebstrap, and to be root or to be allowed namespaces.
 #
 #   KILLS=N      programs to kill (default 100), half of them with the layer cache in a registry and half with it in a directory
 #   SEED=N       repeats the random moments of a run
@@ -10,6 +10,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -z "${REGISTRY-}" ]; then
 	"$top/tools/fixtures/build.sh" debian >/dev/null
 	make -s -C "$top" build
+	(cd "$top" && KANIKO_CHAOS_KILLS=${KILLS:-100} go test -count=1 ./warmer/internal/warm -run Killed)
 	exec "$top/tools/fixtures/registry.sh" --with debian "$0" "$@"
 fi
 

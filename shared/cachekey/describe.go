@@ -108,7 +108,7 @@ func (c couple) parent() reason {
 	case before == nil || after == nil:
 		return reason{earlier, "whether it matters what is below changed: " + change(c.identities())}
 	case before[0] == "step" && after[0] == "step":
-		return reason{earlier, "the step before changed: the cause is an earlier step"}
+		return reason{earlier, EarlierStep}
 	case before[0] != "step" && after[0] != "step":
 		return reason{base, "base image changed: " + change(identity(before), identity(after))}
 	}

@@ -13,6 +13,9 @@ const (
 	maxReasons = 12
 )
 
+// EarlierStep is what [Explain] says if nothing of the step itself is different.
+const EarlierStep = "the step before changed: the cause is an earlier step"
+
 // Explain says in words, for people, what after depends on that before does not, or
 // not so: a sentence for each thing, those that tell most first, a few dozen at most.
 // It is nil for equal definitions. The words of lines are those of package plan.

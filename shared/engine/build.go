@@ -39,12 +39,14 @@ type build struct {
 	exports sync.WaitGroup
 	pushing *semaphore.Weighted
 
-	lost      map[cachekey.Key]bool // entries that are not to be used
-	before    *cache.Journal        // of the last build of the lineage; nil if there is none
-	started   time.Time
-	cacheless atomic.Bool // the cache is not asked any more
-	readOnly  atomic.Bool // nothing is put there any more
-	keeping   sync.WaitGroup
+	lost        map[cachekey.Key]bool // entries that are not to be used
+	before      *cache.Journal        // of the last build of the lineage; nil if there is none
+	started     time.Time
+	cacheless   atomic.Bool  // the cache is not asked any more
+	readOnly    atomic.Bool  // nothing is put there any more
+	refused     atomic.Int32 // results, one after the other
+	warnedOfPut atomic.Bool
+	keeping     sync.WaitGroup
 }
 
 // Build runs the plan and returns the image it exported. Whatever fails, what

@@ -576,3 +576,20 @@ func (r *restless) Open(p tree.Path) (io.ReadCloser, error) {
 	}
 	return r.Tree.Open(p)
 }
+
+// TestCache_noCredentials: an address in an instruction goes into the cache without
+// user and password.
+func TestCache_noCredentials(t *testing.T) {
+	base, img := image(t, map[string]string{"etc/x": "x"})
+	c := newCached(t)
+	s := run("write", "a", "A")
+	s.Text = "RUN curl https://user:hunter2@example.com/x && git clone ssh://git:hunter2@h/p"
+	c.build(stages(stage(0, plan.Base{Image: base}, s)), img)
+	const want = "RUN curl https://…@example.com/x && git clone ssh://…@h/p"
+	if c.names[want] == nil {
+		t.Errorf("entries are %v", c.names)
+	}
+	if got := c.journals[0].Steps[0].Text; got != want {
+		t.Errorf("the journal says %s", got)
+	}
+}

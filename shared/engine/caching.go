@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"regexp"
+	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -23,6 +25,12 @@ type Caching struct {
 	// several goroutines.
 	Warn func(string)
 }
+
+// credentials are what stands before the host in an address.
+var credentials = regexp.MustCompile(`(://)[^/@\s]+@`)
+
+// public is the text of a step as the cache may have it.
+func public(text string) string { return credentials.ReplaceAllString(text, "${1}…@") }
 
 // takes reports whether the result of an op is looked for in the cache.
 func (c *Caching) takes(op plan.Op) bool {
@@ -62,7 +70,7 @@ func (b *build) get(ctx context.Context, w *work, d definition) {
 		w.entry = entry
 	case errors.Is(err, cache.ErrMiss):
 		if err != cache.ErrMiss {
-			w.why = err.Error()
+			w.why = strings.TrimPrefix(err.Error(), cache.ErrMiss.Error()+": ")
 		}
 	case ctx.Err() == nil:
 		b.cacheFailed(err)
@@ -75,7 +83,16 @@ func (b *build) cacheFailed(err error) {
 	if b.cacheless.Swap(true) {
 		return
 	}
-	b.warn("the layer cache cannot be used, the build goes on without: " + err.Error())
+	b.warn("the layer cache cannot be used, the build goes on without: " + explained(err))
+}
+
+// explained is an error with its hint, if it has one.
+func explained(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		return err.Error() + " (" + hinted.Hint() + ")"
+	}
+	return err.Error()
 }
 
 func (b *build) warn(text string) {

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +48,7 @@ func (b *build) compare(ctx context.Context) {
 				changed = true
 				w.missed = append(w.missed, b.sourceChanged(w.Op)+" changed")
 			case changed && sameText(before, w) && !copies:
-				w.missed = append(w.missed, "a step before it changed")
+				w.missed = append(w.missed, afterChange)
 			default:
 				changed = true
 				all.Go(func() { b.differ(ctx, w, before) })
@@ -56,6 +58,9 @@ func (b *build) compare(ctx context.Context) {
 	}
 	all.Wait()
 }
+
+// afterChange is why a step is done of which nothing is different.
+const afterChange = "a step before it changed"
 
 // sourceChanged names a stage that an op reads from and that is not what it was in the
 // last build; empty without one.
@@ -81,7 +86,14 @@ func (b *build) differ(ctx context.Context, w *work, before *cache.Step) {
 	if err != nil {
 		return // it is only for the user to know
 	}
-	w.missed = append(w.missed, cachekey.Explain(was, w.planned.text)...)
+	reasons := cachekey.Explain(was, w.planned.text)
+	if slices.Equal(reasons, []string{cachekey.EarlierStep}) {
+		reasons = nil
+		if b.asks(w) { // else it is done each time, whatever comes before
+			reasons = []string{afterChange}
+		}
+	}
+	w.missed = append(w.missed, reasons...)
 }
 
 // previously is the step of the last build that was in the place of this one: with
@@ -115,10 +127,11 @@ func (s *stage) previously(w *work) *cache.Step {
 // sameText reports whether a step of a journal, which has the beginning of a text, is
 // the same instruction.
 func sameText(s *cache.Step, w *work) bool {
+	text := public(w.Text)
 	if begin, cut := strings.CutSuffix(s.Text, "…"); cut {
-		return strings.HasPrefix(w.Text, begin)
+		return strings.HasPrefix(text, begin)
 	}
-	return s.Text == w.Text
+	return s.Text == text
 }
 
 // place is how many steps that touch files come before w, and how many of them with
@@ -148,7 +161,8 @@ func (b *build) tellMissed(_ context.Context, w *work, out io.Writer) {
 
 // leaveJournal leaves word of what the build used of the cache.
 func (b *build) leaveJournal(img v1.Image, failed error) {
-	if b.Cache == nil || b.Cache.Journals == nil || b.Cache.ReadOnly || b.readOnly.Load() || b.cacheless.Load() || b.outer.Err() != nil {
+	var lost *cache.LostError
+	if !b.keeps() || b.Cache.Journals == nil || b.outer.Err() != nil || errors.As(failed, &lost) {
 		return
 	}
 	j := cache.Journal{Lineage: b.Cache.Lineage, Started: b.started.UTC(), Ended: b.now(), Tool: b.Cache.Tool}
@@ -163,13 +177,13 @@ func (b *build) leaveJournal(img v1.Image, failed error) {
 				continue
 			}
 			step := cache.Step{
-				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: w.Text, Key: w.planned.key,
+				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: public(w.Text), Key: w.planned.key,
 				Use: w.use, Missed: w.missed, Size: w.size,
 			}
 			if step.Use == "" {
 				step.Use = cache.Skipped
 			}
-			if step.Use == cache.Done && w.planned.key != "" {
+			if w.entry == nil && step.Use != cache.Made && w.planned.key != "" && s.needed {
 				j.Definitions = append(j.Definitions, w.planned.text)
 			}
 			j.Steps = append(j.Steps, step)

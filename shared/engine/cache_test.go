@@ -330,6 +330,26 @@ func TestCache_copyOnKnownFiles(t *testing.T) {
 	}
 }
 
+// TestCache_sharedLayer: two bases have a layer in common, one has another twice, and
+// the driver reads each only once. Both have indexes then.
+func TestCache_sharedLayer(t *testing.T) {
+	common, twice := map[string]string{"etc/x": "x"}, map[string]string{"etc/y": "y"}
+	base, img := image(t, common)
+	large, largeImg := image(t, common, twice, map[string]string{"etc/z": "z"}, twice)
+	p := func() *plan.Plan {
+		tool := stage(0, plan.Base{Image: base}, copyStep(nil, "/src/", "app"), run("write", "out", "made"))
+		tool.Name = "tool"
+		return stages(tool, stage(1, plan.Base{Image: large}, run("write", "tool", "T"), copyStep(&plan.Source{Stage: tool}, "/bin/", "out"), copyStep(nil, "/etc/", "app")))
+	}
+	c := newCached(t)
+	c.copies = false
+	first := c.with(p(), func(b *bench) { b.driver.shares = true }, img, largeImg)
+	second := c.with(p(), func(b *bench) { b.Exporter = &recorder{} }, img, &unreadable{Image: largeImg})
+	if got, want := second.layers(t), first.layers(t); got != want {
+		t.Errorf("layers are %s, were %s", got, want)
+	}
+}
+
 func TestCache_misses(t *testing.T) {
 	base, img := image(t, map[string]string{"etc/x": "x"})
 	otherBase, other := image(t, map[string]string{"etc/x": "y"})

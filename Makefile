@@ -4,9 +4,10 @@ programs := executor warmer cachegc inspect
 
 export CGO_ENABLED = 0
 export CASES
+export KILLS
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick e2e oracle fuzz fmt demo bench
+.PHONY: build test quick e2e chaos oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone.
 build:
@@ -26,6 +27,11 @@ quick:
 e2e:
 	@tools/setup.sh packages
 	@tools/e2e.sh
+
+# Kills what shares caches, at random moments; KILLS=10 is shorter than a hundred.
+chaos:
+	@tools/setup.sh packages
+	@tools/chaos.sh
 
 # Looks for input that breaks the parsers; TIME=1m makes it shorter than ten minutes for each.
 fuzz:

@@ -277,7 +277,7 @@ func TestCacheRefused(t *testing.T) {
 			}
 			said := f.check(b)
 			w := warnings(said)
-			if len(w) != 1 || !strings.Contains(w[0], "the layer cache takes nothing, the build goes on") {
+			if len(w) != 1 || !strings.Contains(w[0], "the layer cache does not take what is made, the build goes on") {
 				t.Errorf("warned %q", w)
 			}
 			if f.server.Manifest(f.repo+"/out", "1") == nil {
@@ -300,7 +300,7 @@ func TestCacheImmutable(t *testing.T) {
 	}
 	// An entry that is too old cannot be replaced.
 	w = warnings(f.build("--isolation=namespaces", "--cache-ttl=0"))
-	if len(w) != 1 || !strings.Contains(w[0], "the layer cache takes nothing") {
+	if len(w) != 1 || !strings.Contains(w[0], "the layer cache does not take what is made") {
 		t.Errorf("warned %q", w)
 	}
 }

@@ -91,6 +91,8 @@ func TestScripts(t *testing.T) {
 			case "busybox":
 				_, err := os.Stat(busybox)
 				return err == nil, nil
+			case "root":
+				return os.Geteuid() == 0, nil
 			case "namespaces":
 				choice, err := isolated.Choose(t.Context(), isolated.Auto, isolated.StateDirs(t.TempDir()))
 				return err == nil && choice.Grant != nil, nil

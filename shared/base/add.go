@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -244,6 +245,28 @@ func (s *Store) setRecord(ctx context.Context, name string, rec *Record, needs [
 	// annotations.md).
 	listed.Annotations = map[string]string{"org.opencontainers.image.ref.name": rec.Ref}
 	return s.dir.SetRef(ctx, name, ocidir.Ref{Content: content, Blobs: needs, Manifest: listed})
+}
+
+// Complete reports whether all of a record's image is in the store, and nothing that
+// was there of the indexes of its layers is gone. Contents are not read.
+func (s *Store) Complete(ctx context.Context, ref name.Reference, rec *Record) bool {
+	img, err := s.find(ctx, ref.Context(), rec.Root, rec.Platform, 0)
+	if err != nil || img.desc.Digest != rec.Digest {
+		return false
+	}
+	for _, l := range img.layers {
+		if _, ok := l.from.(inStore); !ok {
+			return false
+		}
+		index, err := s.indexBlob(l.desc.Digest)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a layer of a kind that has none
+		}
+		if err != nil || !s.dir.Has(*index) {
+			return false
+		}
+	}
+	return true
 }
 
 // Refresh notes that the registry says the same of a record as before.

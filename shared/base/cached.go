@@ -294,7 +294,7 @@ func (m *mending) verify(ctx context.Context, n int, d v1.Descriptor) error {
 		return err // which says nothing of the layer
 	}
 	one.done, one.err = true, err
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been removed meanwhile
 		m.cached.warn("layer %s of %s is fetched from the registry, since what %s has cannot be used: %v",
 			d.Digest, m.img.Ref, m.cached.Store.Path(), err)
 	}

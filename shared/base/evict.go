@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/kaniko-suite/kaniko/shared/ocidir"
 )
 
@@ -149,18 +150,17 @@ func (s *Store) hold(all map[v1.Hash]*heldImage, name string) error {
 	if err != nil {
 		return err
 	}
+	named := strings.HasPrefix(name, "base/")
 	var digest v1.Hash
-	if named := strings.HasPrefix(name, "base/"); named {
-		rec, err := s.record(name)
+	if named {
+		rec, err := s.recordOf(name, r)
 		if err != nil {
 			return err
 		}
 		digest = rec.Digest
 	} else {
-		if digest, err = v1.NewHash("sha256:" + strings.TrimPrefix(name, "digest/")); err != nil {
-			return err
-		}
-		d, err := s.descriptor(digest)
+		digest = v1.Hash{Algorithm: "sha256", Hex: strings.TrimPrefix(name, "digest/")}
+		d, err := s.descriptorOf(digest, r)
 		if err != nil || d.MediaType.IsIndex() {
 			return err
 		}
@@ -170,7 +170,7 @@ func (s *Store) hold(all map[v1.Hash]*heldImage, name string) error {
 		i = &heldImage{digest: digest}
 		all[digest] = i
 	}
-	i.named = i.named || strings.HasPrefix(name, "base/")
+	i.named = i.named || named
 	i.refs = append(i.refs, name)
 	i.blobs = append(i.blobs, r.Blobs...)
 	if r.Used.After(i.used) {

@@ -99,9 +99,13 @@ func (s *Store) record(name string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.recordOf(name, r)
+}
+
+func (s *Store) recordOf(name string, r *ocidir.Ref) (*Record, error) {
 	var rec Record
 	if err := json.Unmarshal(r.Content, &rec); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", name, s.Path(), err)
+		return nil, fmt.Errorf("read %s in %s: %w", name, s.Path(), ocidir.ErrRefDamaged)
 	}
 	return &rec, nil
 }
@@ -167,6 +171,10 @@ func (s *Store) descriptor(h v1.Hash) (*v1.Descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.descriptorOf(h, r)
+}
+
+func (s *Store) descriptorOf(h v1.Hash, r *ocidir.Ref) (*v1.Descriptor, error) {
 	var d v1.Descriptor
 	if err := json.Unmarshal(r.Content, &d); err != nil || d.Digest != h {
 		return nil, fmt.Errorf("read ref of %s in %s: %w", h, s.Path(), ocidir.ErrRefDamaged)

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -35,8 +36,9 @@ type Key string
 
 // Key is the definition's.
 func (d Definition) Key() Key {
-	sum := sha256.Sum256([]byte(d))
-	return Key(hex.EncodeToString(sum[:]))
+	h := sha256.New()
+	io.WriteString(h, string(d)) //nolint:errcheck // a hash takes everything
+	return Key(hex.EncodeToString(h.Sum(nil)))
 }
 
 // ParseKey reads a key, with or without "sha256:" before it.
@@ -51,28 +53,42 @@ func ParseKey(s string) (Key, error) {
 // Digest is the key as a digest: that of the definition's bytes.
 func (k Key) Digest() string { return "sha256:" + string(k) }
 
+// A Text is lines that are to become part of definitions.
+type Text struct{ lines strings.Builder }
+
+// Line adds a line. Its first field, word, says what the others are.
+func (t *Text) Line(word string, fields ...string) {
+	writeField(&t.lines, word)
+	for _, f := range fields {
+		t.lines.WriteByte(' ')
+		writeField(&t.lines, f)
+	}
+	t.lines.WriteByte('\n')
+}
+
 // A Writer puts a definition together.
-type Writer struct{ text strings.Builder }
+type Writer struct{ Text }
 
 // NewWriter begins a definition.
 func NewWriter() *Writer {
 	w := &Writer{}
-	w.text.WriteString(version + "\n")
+	w.lines.WriteString(version + "\n")
 	return w
 }
 
-// Line adds a line. Its first field, word, says what the others are.
-func (w *Writer) Line(word string, fields ...string) {
-	w.text.WriteString(quote(word))
-	for _, f := range fields {
-		w.text.WriteByte(' ')
-		w.text.WriteString(quote(f))
-	}
-	w.text.WriteByte('\n')
-}
+// Append adds the lines of t.
+func (w *Writer) Append(t *Text) { w.lines.WriteString(t.lines.String()) }
 
 // Definition is what was written so far.
-func (w *Writer) Definition() Definition { return Definition(w.text.String()) }
+func (w *Writer) Definition() Definition { return Definition(w.lines.String()) }
+
+func writeField(w *strings.Builder, field string) {
+	if isPlain(field) {
+		w.WriteString(field)
+	} else {
+		w.WriteString(strconv.Quote(field))
+	}
+}
 
 func quote(s string) string {
 	if isPlain(s) {
@@ -85,7 +101,7 @@ func isPlain(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("/.-_:@+=,%*", c) >= 0:
+		case c == '/', c == '.', c == '-', c == '_', c == ':', c == '@', c == '+', c == '=', c == ',', c == '%', c == '*':
 		default:
 			return false
 		}

@@ -368,3 +368,17 @@ func TestLog(t *testing.T) {
 		}
 	}
 }
+
+type hinted struct{ error }
+
+func (hinted) Hint() string { return "warm it" }
+
+// What is wrong in a line of a Dockerfile may be something else's, which knows a remedy.
+func TestPage_hintBehindFault(t *testing.T) {
+	p := program(func(context.Context, *Env) error {
+		return &dockerfile.Error{Err: fmt.Errorf("FROM x: %w", hinted{errors.New("not there")})}
+	})
+	if _, _, stderr := start(t.Context(), p, "work"); !strings.HasSuffix(stderr, "\nhint: warm it\n") {
+		t.Errorf("page:\n%s", stderr)
+	}
+}

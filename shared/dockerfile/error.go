@@ -18,8 +18,15 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.At, e.Err) }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint is what to do about the fault; it may be empty.
-func (e *Error) Hint() string { return e.Advice }
+// Hint is what to do about the fault, by its own advice or by that of what it is
+// around; it may be empty.
+func (e *Error) Hint() string {
+	var inner interface{ Hint() string }
+	if e.Advice == "" && errors.As(e.Err, &inner) {
+		return inner.Hint()
+	}
+	return e.Advice
+}
 
 // UnsupportedError says that a Dockerfile asks for something which this builder
 // does not do. Nothing has been run when it is reported.

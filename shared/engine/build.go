@@ -39,12 +39,14 @@ type build struct {
 	exports sync.WaitGroup
 	pushing *semaphore.Weighted
 
-	lost      map[cachekey.Key]bool // entries that are not to be used
-	before    *cache.Journal        // of the last build of the lineage; nil if there is none
-	started   time.Time
-	cacheless atomic.Bool // the cache is not asked any more
-	readOnly  atomic.Bool // nothing is put there any more
-	keeping   sync.WaitGroup
+	lost        map[cachekey.Key]bool // entries that are not to be used
+	before      *cache.Journal        // of the last build of the lineage; nil if there is none
+	started     time.Time
+	cacheless   atomic.Bool  // the cache is not asked any more
+	readOnly    atomic.Bool  // nothing is put there any more
+	refused     atomic.Int32 // results, one after the other
+	warnedOfPut atomic.Bool
+	keeping     sync.WaitGroup
 }
 
 // Build runs the plan and returns the image it exported. Whatever fails, what
@@ -240,11 +242,22 @@ func (b *build) export(ctx context.Context, l v1.Layer) (done <-chan struct{}) {
 		if blob, ok := l.(*layer.Blob); ok {
 			blob.WaitFor(streamAfter)
 		}
-		if err := b.Exporter.Layer(ctx, l); err != nil {
+		// Of a layer that its step gave up the step tells, and why.
+		if err := b.Exporter.Layer(ctx, l); err != nil && !isGivenUp(l) {
 			b.cancel(err)
 		}
 	})
 	return over
+}
+
+// isGivenUp reports whether a layer was begun and will never be finished.
+func isGivenUp(l v1.Layer) bool {
+	blob, ok := l.(*layer.Blob)
+	if !ok {
+		return false
+	}
+	_, err := blob.Size()
+	return err != nil && !errors.Is(err, layer.ErrUnfinished)
 }
 
 // streamAfter is how many compressed bytes a layer must have before its upload

@@ -33,10 +33,15 @@ func (b *build) newBundle(p *plan.Image, layers int) *bundle {
 	return &bundle{build: b, image: p, paths: make([]string, layers), left: layers}
 }
 
-// tee passes on what layer i does to files. Nobody waits for the index: one that
-// cannot be written is not there.
+// tee passes on what layer i does to files.
 func (m *bundle) tee(i int, changes layer.Changes) layer.Changes {
-	ix, err := newIndexFile(m.build.Spool)
+	return m.build.indexing(changes, func(path string) { m.add(i, path) })
+}
+
+// indexing passes on what a layer does to files, and tells where its index is.
+// Nobody waits for the index: one that cannot be written is not there.
+func (b *build) indexing(changes layer.Changes, made func(path string)) layer.Changes {
+	ix, err := newIndexFile(b.Spool)
 	if err != nil {
 		return changes
 	}
@@ -50,9 +55,16 @@ func (m *bundle) tee(i int, changes layer.Changes) layer.Changes {
 			}
 		}
 		if err := ix.close(); whole && err == nil {
-			m.add(i, ix.path())
+			made(ix.path())
 		}
 	}
+}
+
+// lacks reports whether layer i has no index yet.
+func (m *bundle) lacks(i int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.paths[i] == ""
 }
 
 func (m *bundle) add(i int, path string) {

@@ -330,6 +330,26 @@ func TestCache_copyOnKnownFiles(t *testing.T) {
 	}
 }
 
+// TestCache_sharedLayer: two bases have a layer in common, one has another twice, and
+// the driver reads each only once. Both have indexes then.
+func TestCache_sharedLayer(t *testing.T) {
+	common, twice := map[string]string{"etc/x": "x"}, map[string]string{"etc/y": "y"}
+	base, img := image(t, common)
+	large, largeImg := image(t, common, twice, map[string]string{"etc/z": "z"}, twice)
+	p := func() *plan.Plan {
+		tool := stage(0, plan.Base{Image: base}, copyStep(nil, "/src/", "app"), run("write", "out", "made"))
+		tool.Name = "tool"
+		return stages(tool, stage(1, plan.Base{Image: large}, run("write", "tool", "T"), copyStep(&plan.Source{Stage: tool}, "/bin/", "out"), copyStep(nil, "/etc/", "app")))
+	}
+	c := newCached(t)
+	c.copies = false
+	first := c.with(p(), func(b *bench) { b.driver.shares = true }, img, largeImg)
+	second := c.with(p(), func(b *bench) { b.Exporter = &recorder{} }, img, &unreadable{Image: largeImg})
+	if got, want := second.layers(t), first.layers(t); got != want {
+		t.Errorf("layers are %s, were %s", got, want)
+	}
+}
+
 func TestCache_misses(t *testing.T) {
 	base, img := image(t, map[string]string{"etc/x": "x"})
 	otherBase, other := image(t, map[string]string{"etc/x": "y"})
@@ -557,7 +577,7 @@ func TestCache_contextChangesMeanwhile(t *testing.T) {
 	if len(c.names) > 0 {
 		t.Errorf("kept %v", c.names)
 	}
-	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "/app") {
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "changed") {
 		t.Errorf("warned %q", c.warnings)
 	}
 }
@@ -627,5 +647,22 @@ func TestCache_away(t *testing.T) {
 	}
 	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "without the layer cache") || len(c.journals) > journals {
 		t.Errorf("warned %q, %d journals", c.warnings, len(c.journals))
+	}
+}
+
+// TestCache_noCredentials: an address in an instruction goes into the cache without
+// user and password.
+func TestCache_noCredentials(t *testing.T) {
+	base, img := image(t, map[string]string{"etc/x": "x"})
+	c := newCached(t)
+	s := run("write", "a", "A")
+	s.Text = "RUN curl https://user:hunter2@example.com/x && git clone ssh://git:hunter2@h/p"
+	c.build(stages(stage(0, plan.Base{Image: base}, s)), img)
+	const want = "RUN curl https://…@example.com/x && git clone ssh://…@h/p"
+	if c.names[want] == nil {
+		t.Errorf("entries are %v", c.names)
+	}
+	if got := c.journals[0].Steps[0].Text; got != want {
+		t.Errorf("the journal says %s", got)
 	}
 }

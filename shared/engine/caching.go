@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -24,6 +25,12 @@ type Caching struct {
 	// several goroutines.
 	Warn func(string)
 }
+
+// credentials are what stands before the host in an address.
+var credentials = regexp.MustCompile(`(://)[^/@\s]+@`)
+
+// public is the text of a step as the cache may have it.
+func public(text string) string { return credentials.ReplaceAllString(text, "${1}…@") }
 
 // takes reports whether the result of an op is looked for in the cache.
 func (c *Caching) takes(op plan.Op) bool {
@@ -79,7 +86,16 @@ func (b *build) cacheFailed(err error) {
 	if b.cacheless.Swap(true) {
 		return
 	}
-	b.warn("the layer cache cannot be used, the build goes on without: " + err.Error())
+	b.warn("the layer cache cannot be used, the build goes on without: " + explained(err))
+}
+
+// explained is an error with its hint, if it has one.
+func explained(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		return err.Error() + " (" + hinted.Hint() + ")"
+	}
+	return err.Error()
 }
 
 func (b *build) warn(text string) {

@@ -2,13 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
@@ -21,8 +15,10 @@ import (
 type work struct {
 	*plan.Step
 	// readings are what it reads; nil with known unset if that cannot be said.
-	readings []plan.Reading
+	readings []listed
 	known    bool
+	below    state // before it, as planned is
+	leaves   state // after it, likewise
 	// planned is how the step is known before anything was done, found how it is
 	// known by the content of what it copies from stages.
 	planned definition
@@ -58,6 +54,7 @@ type state struct {
 // define names what every step depends on, from the stages below upward.
 func (b *build) define(ctx context.Context) {
 	b.prefetch(ctx)
+	b.shareDigests()
 	for _, s := range b.order {
 		s.define(ctx)
 	}
@@ -70,7 +67,9 @@ func (s *stage) define(ctx context.Context) {
 			continue
 		}
 		w.readings, w.known = s.build.readings(ctx, w.Op)
+		w.below = at
 		w.planned, at = s.name(w, at, w.readings)
+		w.leaves = at
 	}
 	s.planned = at
 }
@@ -88,14 +87,16 @@ func (s *stage) below() state {
 
 // name is the definition of a step with these readings in this state, and the state
 // that it leaves.
-func (s *stage) name(w *work, at state, readings []plan.Reading) (definition, state) {
+func (s *stage) name(w *work, at state, readings []listed) (definition, state) {
 	unknown := state{unknown: true}
 	if !w.known || at.unknown && !linked(w.Op) {
 		return definition{}, unknown
 	}
-	d := plan.Definition(w.Op, plan.Inputs{
-		Below: at.Identity, Readings: readings, Platform: s.plan.Platform, Clamp: s.build.clamp(),
-	})
+	texts := make([]*plan.Listing, len(readings))
+	for i, r := range readings {
+		texts[i] = r.Listing
+	}
+	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp()}, texts)
 	if at.unknown {
 		return defined(d), unknown
 	}
@@ -110,8 +111,8 @@ func linked(op plan.Op) bool {
 
 // readings are what an op reads. That of a stage is named by how the stage is made.
 // If something cannot be read, the step itself will say so, better.
-func (b *build) readings(ctx context.Context, op plan.Op) ([]plan.Reading, bool) {
-	var all []plan.Reading
+func (b *build) readings(ctx context.Context, op plan.Op) ([]listed, bool) {
+	var all []listed
 	for _, r := range plan.Reads(op) {
 		reading, err := b.reading(ctx, op, r)
 		if err != nil {
@@ -122,29 +123,29 @@ func (b *build) readings(ctx context.Context, op plan.Op) ([]plan.Reading, bool)
 	return all, true
 }
 
-func (b *build) reading(ctx context.Context, op plan.Op, r plan.Read) (plan.Reading, error) {
+func (b *build) reading(ctx context.Context, op plan.Op, r plan.Read) (listed, error) {
 	switch {
 	case r.Remote != nil:
 		f := b.remote(ctx, *r.Remote)
 		if f.err != nil {
-			return plan.Reading{}, f.err
+			return listed{}, f.err
 		}
 		return b.list(ctx, "", f.files, placement.Request{Patterns: []string{literal(f.from)}}, false)
 	case r.From != nil && r.From.Stage != nil:
 		at := b.stages[r.From.Stage].planned
 		if at.unknown {
-			return plan.Reading{}, errUnnamed
+			return listed{}, errUnnamed
 		}
-		return plan.Reading{From: at.Identity}, nil
+		return listed{Listing: plan.Made(at.Identity)}, nil
 	case r.From != nil && r.From.Image != nil:
-		return plan.Reading{From: plan.Identity{Image: r.From.Image.Digest}}, nil
+		return listed{Listing: plan.Made(plan.Identity{Image: r.From.Image.Digest})}, nil
 	}
 	files := b.Context
 	if r.From != nil {
 		files = b.Contexts[r.From.Context]
 	}
 	if files == nil {
-		return plan.Reading{}, errUnnamed
+		return listed{}, errUnnamed
 	}
 	return b.list(ctx, r.From.Key(), files, requested(r), keepsOwners(op, r.From))
 }
@@ -167,73 +168,3 @@ func keepsOwners(op plan.Op, from *plan.Source) bool {
 
 // keepsOwner reports whether COPY keeps the owners of what it takes from there.
 func keepsOwner(from *plan.Source) bool { return from != nil && from.Context == "" }
-
-// list is what a request takes of files, with the digests of contents. key tells file
-// systems apart that do not change during a build; empty is one that may.
-func (b *build) list(ctx context.Context, key string, files tree.FS, r placement.Request, owners bool) (plan.Reading, error) {
-	out := plan.Reading{Listed: true, Owners: owners}
-	r.Source = files
-	for e, err := range r.Selected() {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return out, err
-		}
-		out.Files = append(out.Files, plan.File{Entry: e.Entry, As: e.As})
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.Limits.Stages)
-	for i := range out.Files {
-		f := &out.Files[i]
-		if f.Node.Type != tree.File || f.Hard != "" {
-			continue
-		}
-		g.Go(func() (err error) {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			f.Digest, err = b.digests.of(key, files, f.Path)
-			return err
-		})
-	}
-	return out, g.Wait()
-}
-
-// digests remembers the hashes of files.
-type digests struct {
-	mu    sync.Mutex
-	known map[string]map[tree.Path]string
-}
-
-func (d *digests) of(key string, files tree.FS, p tree.Path) (string, error) {
-	d.mu.Lock()
-	digest, ok := d.known[key][p]
-	d.mu.Unlock()
-	if ok {
-		return digest, nil
-	}
-	r, err := files.Open(p)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", fmt.Errorf("read %s: %w", p.Abs(), err)
-	}
-	digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
-	if key == "" {
-		return digest, nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known == nil {
-		d.known = map[string]map[tree.Path]string{}
-	}
-	if d.known[key] == nil {
-		d.known[key] = map[tree.Path]string{}
-	}
-	d.known[key][p] = digest
-	return digest, nil
-}

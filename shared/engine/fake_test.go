@@ -32,6 +32,10 @@ type memory struct {
 	ran     []string
 	reached atomic.Int32
 	met     chan struct{}
+
+	shares  bool // layers are read once for all roots, as the isolated driver does
+	sharing sync.Mutex
+	shared  map[string][]layer.Change // by key
 }
 
 func newMemory(limit int) *memory { return &memory{limit: limit, met: make(chan struct{})} }
@@ -72,13 +76,63 @@ func (b *box) Open(p tree.Path) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(s)), nil
 }
 
+// changes are a layer's, read now or before.
+func (m *memory) changes(ctx context.Context, l sandbox.Layer) layer.Changes {
+	if !m.shares || l.Key == "" {
+		return l.Changes(ctx)
+	}
+	return func(yield func(layer.Change, error) bool) {
+		m.sharing.Lock()
+		defer m.sharing.Unlock()
+		if _, ok := m.shared[l.Key]; !ok {
+			all, err := recorded(l.Changes(ctx))
+			if err != nil {
+				yield(layer.Change{}, err)
+				return
+			}
+			if m.shared == nil {
+				m.shared = map[string][]layer.Change{}
+			}
+			m.shared[l.Key] = all
+		}
+		for _, c := range m.shared[l.Key] {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// recorded is all changes, with contents that can be read later.
+func recorded(changes layer.Changes) ([]layer.Change, error) {
+	var all []layer.Change
+	for c, err := range changes {
+		if err != nil {
+			return nil, err
+		}
+		if c.Open != nil {
+			r, err := c.Open()
+			if err != nil {
+				return nil, err
+			}
+			text, err := io.ReadAll(r)
+			if err != nil {
+				return nil, err
+			}
+			c.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(text))), nil }
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
 func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 	for _, l := range layers {
 		b.driver.mu.Lock()
 		b.driver.applied++
 		b.driver.mu.Unlock()
 		b.NewLayer()
-		for c, err := range l.Changes(ctx) {
+		for c, err := range b.driver.changes(ctx, l) {
 			if err != nil {
 				return err
 			}

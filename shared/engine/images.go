@@ -30,7 +30,7 @@ type baseImage struct {
 	// indexes is what the cache knows of the layers; nil if that is nothing.
 	indexes *cache.Entry
 	// making are the indexes that are made while the layers are unpacked; nil if there
-	// is no need.
+	// is no need. It is set before any stage begins.
 	making *bundle
 }
 
@@ -87,6 +87,33 @@ func (b *build) probeIndexes(ctx context.Context, p *plan.Image) {
 	case b.keeps():
 		img.making = b.newBundle(p, len(img.layers))
 	}
+}
+
+// unpacked passes on what a layer does to files, for those who unpack it. Its index
+// goes to all images that have the layer and want indexes, at each of its places in
+// them: a driver may unpack a layer once for all stages of a build.
+func (i *images) unpacked(l keyed) layer.Changes {
+	var wanting []func(path string)
+	i.mu.Lock()
+	for _, img := range i.byDigest {
+		if img.making == nil {
+			continue
+		}
+		for at, one := range img.layers {
+			if id, err := one.DiffID(); err == nil && id.String() == l.key && img.making.lacks(at) {
+				wanting = append(wanting, func(path string) { img.making.add(at, path) })
+			}
+		}
+	}
+	i.mu.Unlock()
+	if len(wanting) == 0 {
+		return layer.Open(l)
+	}
+	return i.build.indexing(layer.Open(l), func(path string) {
+		for _, want := range wanting {
+			want(path)
+		}
+	})
 }
 
 func allIndexed(layers []v1.Layer) bool {

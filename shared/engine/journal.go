@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -126,10 +127,11 @@ func (s *stage) previously(w *work) *cache.Step {
 // sameText reports whether a step of a journal, which has the beginning of a text, is
 // the same instruction.
 func sameText(s *cache.Step, w *work) bool {
+	text := public(w.Text)
 	if begin, cut := strings.CutSuffix(s.Text, "…"); cut {
-		return strings.HasPrefix(w.Text, begin)
+		return strings.HasPrefix(text, begin)
 	}
-	return s.Text == w.Text
+	return s.Text == text
 }
 
 // place is how many steps that touch files come before w, and how many of them with
@@ -159,7 +161,8 @@ func (b *build) tellMissed(_ context.Context, w *work, out io.Writer) {
 
 // leaveJournal leaves word of what the build used of the cache.
 func (b *build) leaveJournal(img v1.Image, failed error) {
-	if b.Cache == nil || b.Cache.Journals == nil || b.Cache.ReadOnly || b.readOnly.Load() || b.cacheless.Load() || b.outer.Err() != nil {
+	var lost *cache.LostError
+	if !b.keeps() || b.Cache.Journals == nil || b.outer.Err() != nil || errors.As(failed, &lost) {
 		return
 	}
 	j := cache.Journal{Lineage: b.Cache.Lineage, Started: b.started.UTC(), Ended: b.now(), Tool: b.Cache.Tool}
@@ -174,13 +177,13 @@ func (b *build) leaveJournal(img v1.Image, failed error) {
 				continue
 			}
 			step := cache.Step{
-				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: w.Text, Key: w.planned.key,
+				Stage: s.plan.Index, Name: s.plan.Name, Line: w.At.Line, Text: public(w.Text), Key: w.planned.key,
 				Use: w.use, Missed: w.missed, Size: w.size,
 			}
 			if step.Use == "" {
 				step.Use = cache.Skipped
 			}
-			if step.Use == cache.Done && w.planned.key != "" {
+			if w.entry == nil && step.Use != cache.Made && w.planned.key != "" && s.needed {
 				j.Definitions = append(j.Definitions, w.planned.text)
 			}
 			j.Steps = append(j.Steps, step)

@@ -3,18 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
-	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
-	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // keeps reports whether anything is put into the cache.
@@ -61,7 +57,7 @@ func (s *stage) offerSquashed(_ context.Context, c *capture) {
 func (s *stage) entry(w *work, d definition, l v1.Layer, index func() (io.ReadCloser, error)) cache.Result {
 	return cache.Result{
 		Definition: d.text, Layer: l, Index: index, Created: s.build.now(), After: string(s.ran),
-		Parent: s.parent(w), Lineage: s.build.Cache.Lineage, Text: w.Text,
+		Parent: s.parent(w), Lineage: s.build.Cache.Lineage, Text: public(w.Text),
 	}
 }
 
@@ -105,6 +101,7 @@ func (b *build) put(exported <-chan struct{}, w *work, results ...cache.Result) 
 				b.keepFailed(err)
 				return
 			}
+			b.refused.Store(0)
 			if w != nil && w.use == cache.Done {
 				w.use = cache.Made
 			}
@@ -112,122 +109,53 @@ func (b *build) put(exported <-chan struct{}, w *work, results ...cache.Result) 
 	})
 }
 
-// keepFailed tells of the first result that the cache did not take, and puts no more.
+// patience is after how many refusals, one after the other, nothing more is put. One
+// alone may be of a tag that is not to be moved.
+const patience = 3
+
+// keepFailed tells of the first result that the cache did not take.
 func (b *build) keepFailed(err error) {
-	if b.outer.Err() == nil && !b.readOnly.Swap(true) {
-		b.warn("the layer cache takes nothing, the build goes on: " + err.Error())
+	if b.outer.Err() != nil {
+		return
+	}
+	if b.refused.Add(1) == patience {
+		b.readOnly.Store(true)
+	}
+	if !b.warnedOfPut.Swap(true) {
+		b.warn("the layer cache does not take what is made, the build goes on: " + explained(err))
 	}
 }
 
 // checkUnchanged sees to it that nothing is kept under the name of something else: a
 // file of the build context that was written to meanwhile is not the one that the
 // step is known by.
-func (b *build) checkUnchanged(w *work, op plan.Op) {
-	if !b.keeps() || !w.known {
+func (b *build) checkUnchanged(readings []listed, op plan.Op) {
+	if !b.keeps() || readings == nil {
 		return
 	}
 	for i, r := range plan.Reads(op) {
-		if r.Remote != nil || r.From != nil && r.From.Context == "" {
+		if r.Remote != nil || r.From != nil && r.From.Context == "" || b.print(r) == readings[i].print {
 			continue
 		}
-		if p, ok := b.changed(r, w.readings[i]); ok {
-			b.readOnly.Store(true)
-			b.warn(fmt.Sprintf("%s of the build context changed while it was copied: nothing more is put into the layer cache", p.Abs()))
-			return
-		}
+		b.readOnly.Store(true)
+		b.warn("the build context changed while it was copied: nothing more is put into the layer cache")
+		return
 	}
 }
 
-// changed finds an entry that is not as it was when it was listed.
-func (b *build) changed(r plan.Read, was plan.Reading) (tree.Path, bool) {
+// print is that of what a step reads of a build context now.
+func (b *build) print(r plan.Read) uint64 {
 	what := requested(r)
 	what.Source = b.Context
 	if r.From != nil {
 		what.Source = b.Contexts[r.From.Context]
 	}
-	i := 0
+	print := newPrint()
 	for e, err := range what.Selected() {
-		if err != nil || i == len(was.Files) {
-			return e.Path, true
+		if err != nil {
+			return 0
 		}
-		f := was.Files[i]
-		if f.Path != e.Path || !f.Node.SameMetadata(e.Node) || !f.Node.MTime.Equal(e.Node.MTime) {
-			return e.Path, true
-		}
-		i++
+		print.add(e)
 	}
-	if i < len(was.Files) {
-		return was.Files[i].Path, true
-	}
-	return "", false
-}
-
-// layer is what was captured, or nil.
-func (c *capture) layer() v1.Layer {
-	if c.blob == nil {
-		return nil
-	}
-	return c.blob
-}
-
-// openIndex opens the index of what was captured; nil without one.
-func (c *capture) openIndex() func() (io.ReadCloser, error) {
-	path := c.indexed
-	if path == "" {
-		return nil
-	}
-	return func() (io.ReadCloser, error) { return os.Open(path) }
-}
-
-// indexFile is an index under way; nil if none is wanted.
-type indexFile struct {
-	file *os.File
-	*layer.IndexWriter
-}
-
-func (c *capture) newIndex() (*indexFile, error) {
-	if !c.index {
-		return nil, nil
-	}
-	return newIndexFile(c.stage.build.Spool)
-}
-
-func newIndexFile(dir string) (*indexFile, error) {
-	f, err := os.CreateTemp(dir, "index-*")
-	if err != nil {
-		return nil, fmt.Errorf("create index of a layer: %w", err)
-	}
-	w, err := layer.NewIndexWriter(f)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &indexFile{f, w}, nil
-}
-
-func (i *indexFile) tee(changes layer.Changes) layer.Changes {
-	if i == nil {
-		return changes
-	}
-	return i.Tee(changes)
-}
-
-func (i *indexFile) path() string {
-	if i == nil {
-		return ""
-	}
-	return i.file.Name()
-}
-
-func (i *indexFile) close() error {
-	if i == nil {
-		return nil
-	}
-	return errors.Join(i.Close(), i.file.Close())
-}
-
-// abort is close for an index that nobody will read: it says itself that it is not whole.
-func (i *indexFile) abort() {
-	if i != nil {
-		_ = i.close()
-	}
+	return print.Sum64()
 }

@@ -32,10 +32,15 @@ func (s *stage) reuse(ctx context.Context, w *work, export bool) (result, error)
 
 // pass names the files that a step leaves, with what it reads from stages as readings
 // has it.
-func (s *stage) pass(w *work, readings []plan.Reading) {
-	if s.build.Cache != nil && touches(w.Op) {
+func (s *stage) pass(w *work, readings []listed) {
+	switch {
+	case s.build.Cache == nil || !touches(w.Op):
+	case s.found == w.below && slices.Equal(readings, w.readings):
+		w.found, s.found = w.planned, w.leaves
+	default:
 		w.found, s.found = s.name(w, s.found, readings)
 	}
+	w.readings = nil
 }
 
 // passCopy is pass for a COPY or ADD whose sources are open: what it copies from a

@@ -218,25 +218,14 @@ func (s *stage) catchUp(ctx context.Context) error {
 		return s.known.load(ctx)
 	}
 	var layers []sandbox.Layer
-	for i, l := range s.layers[s.applied:] {
-		layers = append(layers, sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return s.unpack(s.applied+i, l) }})
+	for _, l := range s.layers[s.applied:] {
+		layers = append(layers, sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return s.build.images.unpacked(l) }})
 	}
 	defer func() { s.applied = len(s.layers) }()
 	if len(layers) == 0 {
 		return nil
 	}
 	return s.box.Apply(ctx, layers...)
-}
-
-// unpack reads one of the stage's layers, and has the index made of a base's if that is
-// wanted.
-func (s *stage) unpack(i int, l v1.Layer) layer.Changes {
-	if img := s.root(); img != nil {
-		if made := s.build.images.of(img).making; made != nil && i < len(made.paths) {
-			return made.tee(i, layer.Open(l))
-		}
-	}
-	return layer.Open(l)
 }
 
 // inherit takes over layers and history of what FROM names.

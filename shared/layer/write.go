@@ -69,14 +69,16 @@ type onlyWriter struct{ io.Writer }
 
 // complete explains a content that was not as long as its header said.
 func complete(c Change, err error, tw *tar.Writer) error {
-	if errors.Is(err, tar.ErrWriteTooLong) {
-		return fmt.Errorf("%s grew while it was read (%d bytes expected)", c.Path.Abs(), c.Node.Size)
-	}
-	if err != nil {
+	var unsteady *UnsteadyError
+	switch {
+	case errors.As(err, &unsteady):
+		return unsteady
+	case errors.Is(err, tar.ErrWriteTooLong):
+		return &UnsteadyError{Path: c.Path, Size: c.Node.Size, Grew: true}
+	case err != nil:
 		return fmt.Errorf("read %s: %w", c.Path.Abs(), err)
-	}
-	if tw.Flush() != nil {
-		return fmt.Errorf("%s shrank while it was read (%d bytes expected)", c.Path.Abs(), c.Node.Size)
+	case tw.Flush() != nil:
+		return &UnsteadyError{Path: c.Path, Size: c.Node.Size}
 	}
 	return nil
 }
@@ -189,7 +191,7 @@ func (w *Writer) Tee(changes Changes) Changes {
 				}
 				continue
 			}
-			t := &teeContent{w: w, open: c.Open, size: c.Node.Size}
+			t := &teeContent{w: w, change: c}
 			passed := c
 			passed.Open = t.Open
 			if !yield(passed, nil) {
@@ -205,13 +207,12 @@ func (w *Writer) Tee(changes Changes) Changes {
 
 // teeContent is a file's content on its way to a consumer and to the archive.
 type teeContent struct {
-	w    *Writer
-	open func() (io.ReadCloser, error)
-	size int64
-	src  io.ReadCloser
-	left io.Reader
-	err  error // of the source or of the archive
-	eof  bool
+	w      *Writer
+	change Change
+	src    io.ReadCloser
+	left   io.Reader
+	err    error // of the source or of the archive
+	eof    bool
 }
 
 func (t *teeContent) Open() (io.ReadCloser, error) {
@@ -227,9 +228,9 @@ func (t *teeContent) Open() (io.ReadCloser, error) {
 // start opens the source, and reads one byte more than its header promised at
 // most: enough to see that it grew.
 func (t *teeContent) start() {
-	t.src, t.err = t.open()
+	t.src, t.err = t.change.Open()
 	if t.err == nil {
-		t.left = io.LimitReader(t.src, t.size+1)
+		t.left = io.LimitReader(t.src, t.change.Node.Size+1)
 	}
 }
 
@@ -240,8 +241,11 @@ func (t *teeContent) Read(p []byte) (int, error) {
 	n, err := t.left.Read(p)
 	if n > 0 {
 		if _, werr := t.w.tw.Write(p[:n]); werr != nil {
-			t.err = werr
-			return 0, werr
+			// The consumer may give up for it, and then its error is the one told.
+			if t.err = werr; errors.Is(werr, tar.ErrWriteTooLong) {
+				t.err = &UnsteadyError{Path: t.change.Path, Size: t.change.Node.Size, Grew: true}
+			}
+			return 0, t.err
 		}
 	}
 	switch {

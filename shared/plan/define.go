@@ -93,10 +93,65 @@ type Read struct {
 	Exact bool
 }
 
+// Listing is a [Reading] in the words of a definition. It is much smaller.
+type Listing struct {
+	text   cachekey.Text
+	owners bool
+}
+
+// NewListing begins the listing of files; owners tells that theirs matter.
+func NewListing(owners bool) *Listing {
+	l := &Listing{owners: owners}
+	l.text.Line("from", "files")
+	return l
+}
+
+// Made is the listing of all of a file system by how it came to be.
+func Made(from Identity) *Listing {
+	l := &Listing{}
+	identify(&l.text, "from", from)
+	return l
+}
+
+// Listing puts a reading into words.
+func (r Reading) Listing() *Listing {
+	if !r.Listed {
+		return Made(r.From)
+	}
+	l := NewListing(r.Owners)
+	links := Links{}
+	for _, f := range r.Files {
+		links.Settle(&f)
+		l.Add(f)
+	}
+	return l
+}
+
+// Links are the paths that were listed.
+type Links map[tree.Path]bool
+
+// Settle makes a hard link a file of its own if the other was not listed: the line of
+// another file says nothing of it then.
+func (l Links) Settle(f *File) {
+	if !l[f.Hard] {
+		f.Hard = ""
+	}
+	l[f.Path] = true
+}
+
 // Definition is the text that the result of a step depends on: two steps with the
 // same make the same of the files. It is empty for a step that touches none.
 func Definition(op Op, in Inputs) cachekey.Definition {
-	d := definer{w: cachekey.NewWriter(), readings: in.Readings}
+	var readings []*Listing
+	for _, r := range in.Readings {
+		readings = append(readings, r.Listing())
+	}
+	return DefinitionOf(op, in, readings)
+}
+
+// DefinitionOf is [Definition] with readings in place of those of in.
+func DefinitionOf(op Op, in Inputs, readings []*Listing) cachekey.Definition {
+	d := definer{w: cachekey.NewWriter(), readings: readings}
 	switch op := op.(type) {
 	case Run:
 		d.identity("parent", in.Below)
@@ -153,17 +208,19 @@ func Indexes(image v1.Hash) cachekey.Definition {
 
 type definer struct {
 	w        *cachekey.Writer
-	readings []Reading
+	readings []*Listing
 }
 
-func (d *definer) identity(word string, of Identity) {
+func (d *definer) identity(word string, of Identity) { identify(&d.w.Text, word, of) }
+
+func identify(w *cachekey.Text, word string, of Identity) {
 	switch {
 	case of.Step != "":
-		d.w.Line(word, "step", of.Step.Digest())
+		w.Line(word, "step", of.Step.Digest())
 	case of.Image != (v1.Hash{}):
-		d.w.Line(word, "image", of.Image.String())
+		w.Line(word, "image", of.Image.String())
 	default:
-		d.w.Line(word, scratch)
+		w.Line(word, scratch)
 	}
 }
 
@@ -313,31 +370,21 @@ const commitDigits = 40
 
 // reading says what the next of the readings is.
 func (d *definer) reading() {
-	r := d.readings[0]
+	d.w.Append(&d.readings[0].text)
 	d.readings = d.readings[1:]
-	if !r.Listed {
-		d.identity("from", r.From)
-		return
-	}
-	d.w.Line("from", "files")
-	listed := map[tree.Path]bool{}
-	for _, f := range r.Files {
-		if !listed[f.Hard] {
-			f.Hard = "" // the line of another file says nothing of it
-		}
-		d.file(f, r.Owners)
-		listed[f.Path] = true
-	}
 }
 
-func (d *definer) file(f File, owners bool) {
+// Add appends a file. One that is a hard link was settled before.
+func (l *Listing) Add(f File) {
 	n := f.Node
-	d.set("as", f.As)
+	if f.As != "" {
+		l.text.Line("as", f.As)
+	}
 	var word string
 	var fields []string
 	switch {
 	case f.Hard != "":
-		d.w.Line("hard", string(f.Hard), string(f.Path))
+		l.text.Line("hard", string(f.Hard), string(f.Path))
 		return
 	case n.Type == tree.File:
 		word, fields = "file", []string{mode(n.Mode), f.Digest}
@@ -348,11 +395,11 @@ func (d *definer) file(f File, owners bool) {
 	default:
 		word, fields = "special", []string{strconv.Itoa(int(n.Type)), mode(n.Mode), owner(int(n.Dev.Major), int(n.Dev.Minor))}
 	}
-	if owners {
+	if l.owners {
 		fields = append(fields, owner(n.UID, n.GID))
 	}
-	d.w.Line(word, append(fields, string(f.Path))...)
+	l.text.Line(word, append(fields, string(f.Path))...)
 	for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-		d.w.Line("xattr", name, n.Xattrs[name])
+		l.text.Line("xattr", name, n.Xattrs[name])
 	}
 }

@@ -45,6 +45,7 @@ type Client struct {
 
 	sessions  memo[sessionKey, *session]
 	manifests memo[manifestKey, *manifest]
+	heads     memo[manifestKey, v1.Hash] // of tags
 	images    memo[blobKey, *content]
 	blobs     memo[blobKey, struct{}]  // known to be in a repository
 	lost      memo[blobKey, struct{}]  // gone from where they were said to be

@@ -23,13 +23,17 @@ func (c *Client) Head(ctx context.Context, ref string) (v1.Hash, error) {
 	if m, ok := c.manifests.peek(manifestKey{r.Context().Name(), r.Identifier()}); ok {
 		return m.digest, nil
 	}
-	digest, ok, err := c.head(ctx, r)
-	if !ok && err == nil {
-		var m *manifest
-		if m, err = c.manifest(ctx, r); err == nil {
-			digest = m.digest
+	digest, err := c.heads.get(ctx, manifestKey{r.Context().Name(), r.Identifier()}, func(ctx context.Context) (v1.Hash, error) {
+		digest, ok, err := c.head(ctx, r)
+		if ok || err != nil {
+			return digest, err
 		}
-	}
+		m, err := c.manifest(ctx, r)
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		return m.digest, nil
+	})
 	return digest, c.failed("look up "+ref, pull, r.Context(), err)
 }
 

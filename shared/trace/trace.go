@@ -1,6 +1,6 @@
 // Package trace makes OpenTelemetry spans of what a build does. It watches from
 // outside: as an observer of the engine, as a layer of an HTTP transport, and
-// around a sandbox driver. Nothing else of the suite knows OpenTelemetry, and
+// around a sandbox driver and a layer cache. Nothing else of the suite knows OpenTelemetry, and
 // without an endpoint to send to nothing here costs anything.
 //
 // A trace must be safe to hand to others. So what a Dockerfile says, the arguments

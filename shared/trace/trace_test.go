@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/layer"
@@ -269,6 +270,10 @@ func TestOff(t *testing.T) {
 			d := &fakeDriver{}
 			if p.Driver(d) != sandbox.Driver(d) {
 				t.Error("the driver is wrapped")
+			}
+			store := &fakeCache{}
+			if p.Cache(store) != cache.Store(store) || p.Cache(nil) != nil {
+				t.Error("the cache is wrapped")
 			}
 			ctx, end := p.Start(t.Context(), "build")
 			end(nil)

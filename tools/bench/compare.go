@@ -24,11 +24,13 @@ func compare(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	for _, w := range workloads() {
-		if o.only.MatchString(w.Name) {
-			if err := b.prepare(ctx, w.repeatable()); err != nil {
-				return err
-			}
+	for _, w := range chosen(o.only) {
+		// What comes out of a cache is compared with what went into it when that is measured.
+		if w.Cache != "" || w.Warm {
+			continue
+		}
+		if err := b.prepare(ctx, w.repeatable()); err != nil {
+			return err
 		}
 	}
 	b.choose(ctx, o.who)
@@ -72,7 +74,7 @@ func (c *comparison) trees(ctx context.Context, w prepared) {
 	var want string
 	for i, x := range c.report.builders {
 		name := "tree-" + w.Name + "-" + x.Slug()
-		_, m, err := c.build(ctx, w, x, name, false)
+		_, m, err := c.build(ctx, w, x, target{name: name, repo: "bench/" + name, tag: "1"})
 		if ctx.Err() != nil {
 			return
 		}
@@ -106,7 +108,7 @@ func (c *comparison) digests(ctx context.Context, w prepared) {
 		}
 		for i := range 2 {
 			name := fmt.Sprintf("digest-%s-%s-%d", w.Name, x.Slug(), i)
-			_, m, err := c.build(ctx, w, x, name, true)
+			_, m, err := c.build(ctx, w, x, target{name: name, repo: "bench/" + name, tag: "1", reproducible: true})
 			if err != nil {
 				if ctx.Err() == nil {
 					c.note(w.Name, x.Name+", reproducible", false, err.Error())

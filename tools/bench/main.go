@@ -1,6 +1,6 @@
 // Bench compares the executor with other builders on the same Dockerfiles, in interleaved runs, and prints medians.
 //
-//	bench [-n 3] [-run REGEXP] [-builders REGEXP] -executor FILE [-markdown FILE]
+//	bench [-n 3] [-run REGEXP] [-builders REGEXP] -executor FILE [-warmer FILE] [-markdown FILE]
 //	bench compare [-run REGEXP] [-builders REGEXP] -executor FILE -treediff FILE [-explain FILE]
 //
 // The second form compares what they build instead of what it costs. tools/bench/run.sh makes what it needs and starts it. How things are measured is written in docs/performance.md.
@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -48,13 +49,14 @@ func main() {
 }
 
 type options struct {
-	n                  int
-	only, who          *regexp.Regexp
-	executor, markdown string
-	treediff, explain  string
-	dir                string
-	list, keep         bool
-	limit              time.Duration
+	n                 int
+	only, who         *regexp.Regexp
+	executor, warmer  string
+	markdown          string
+	treediff, explain string
+	dir               string
+	list, keep        bool
+	limit             time.Duration
 }
 
 func flags() (options, error) {
@@ -64,6 +66,7 @@ func flags() (options, error) {
 	flag.StringVar(&only, "run", "", "only workloads whose name matches this `regexp`")
 	flag.StringVar(&who, "builders", "", "only builders whose name matches this `regexp`")
 	flag.StringVar(&o.executor, "executor", "", "the executor `binary` to measure")
+	flag.StringVar(&o.warmer, "warmer", "", "the warmer `binary` that fills directories of base images")
 	flag.StringVar(&o.markdown, "markdown", "", "put the table into this `file`, between its bench:begin and bench:end lines")
 	flag.StringVar(&o.treediff, "treediff", "", "compare: the treediff `binary`")
 	flag.StringVar(&o.explain, "explain", "", "compare: `file` of expected differences")
@@ -93,7 +96,7 @@ func run(ctx context.Context) (err error) {
 	}
 	if o.list {
 		for _, w := range workloads() {
-			fmt.Printf("%-10s %s\n", w.Name, w.What)
+			fmt.Printf("%-13s %s\n", w.Name, w.What)
 		}
 		for _, b := range builder.All() {
 			fmt.Printf("%-18s %s\n", b.Name, b.What)
@@ -106,11 +109,13 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closing()) }()
 	r := b.report
-	for _, w := range workloads() {
-		if o.only.MatchString(w.Name) {
-			if err := b.prepare(ctx, w); err != nil {
-				return err
-			}
+	for _, w := range chosen(o.only) {
+		if w.Warm && b.env.Warmer == "" {
+			fmt.Fprintf(os.Stderr, "leaving out %s: no -warmer\n", w.Name)
+			continue
+		}
+		if err := b.prepare(ctx, w); err != nil {
+			return err
 		}
 	}
 	b.choose(ctx, o.who)
@@ -146,13 +151,11 @@ func open(ctx context.Context, o options) (*bench, func() error, error) {
 	if e.Self, err = os.Executable(); err != nil {
 		return nil, nil, err
 	}
-	if o.executor != "" {
-		if e.Executor, err = filepath.Abs(o.executor); err != nil {
-			return nil, nil, err
-		}
-		if _, err := os.Stat(e.Executor); err != nil {
-			return nil, nil, err
-		}
+	if e.Executor, err = program(o.executor); err != nil {
+		return nil, nil, err
+	}
+	if e.Warmer, err = program(o.warmer); err != nil {
+		return nil, nil, err
 	}
 	if e.Dir, err = os.MkdirTemp(o.dir, "kaniko-bench"); err != nil {
 		return nil, nil, err
@@ -169,6 +172,19 @@ func open(ctx context.Context, o options) (*bench, func() error, error) {
 	e.Registry = reg.Addr
 	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir, load: load()}}
 	return b, func() error { return errors.Join(reg.Close(), closing()) }, nil
+}
+
+// program is the absolute path of a binary that must exist, or nothing.
+func program(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	_, err = os.Stat(file)
+	return file, err
 }
 
 // choose takes the builders that match and work here.
@@ -202,6 +218,7 @@ type bench struct {
 type prepared struct {
 	Workload
 	dockerfile, context string
+	warm                string // the directory that warmer filled
 }
 
 // prepare pushes the workload's bases and writes its Dockerfile.
@@ -220,7 +237,7 @@ func (b *bench) prepare(ctx context.Context, w Workload) error {
 		}
 		text = strings.ReplaceAll(text, "@"+tag+"@", b.pushed[tag])
 	}
-	dir := filepath.Join(b.env.Dir, "workload-"+w.Name)
+	dir := filepath.Join(b.env.Dir, "workload-"+w.Slug())
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -235,9 +252,39 @@ func (b *bench) prepare(ctx context.Context, w Workload) error {
 	if _, err := os.Stat(p.context); err != nil {
 		return fmt.Errorf("build context of %s (made by tools/fixtures/build.sh): %w", w.Name, err)
 	}
+	if w.Warm {
+		if p.warm, err = b.warm(ctx, dir, p.dockerfile); err != nil {
+			return err
+		}
+	}
 	b.prepared = append(b.prepared, p)
 	b.report.workloads = append(b.report.workloads, w)
 	return nil
+}
+
+// warm has warmer fill a directory with the images that a Dockerfile names.
+func (b *bench) warm(ctx context.Context, dir, dockerfile string) (string, error) {
+	dir = filepath.Join(dir, "warm")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, b.env.Warmer, "--cache-dir="+dir, "--dockerfile="+dockerfile).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("warmer: %w\n%s", err, out)
+	}
+	return dir, nil
+}
+
+// fits says why a builder takes no part in a workload. ok is false too where that needs no mention.
+func fits(ctx context.Context, w Workload, x builder.Builder) (why string, ok bool) {
+	if w.Warm && !x.Warm {
+		return "", false
+	}
+	if w.Cache != "" && x.Caches != nil {
+		if err := x.Caches(ctx); err != nil {
+			return err.Error(), false
+		}
+	}
+	return "", true
 }
 
 // all runs every builder on every workload n times. Builders take turns on a workload, and each round another one begins.
@@ -257,32 +304,75 @@ func (b *bench) all(ctx context.Context, n int) error {
 
 // one runs one build for its cost. A build that fails is reported and the benchmark goes on; only an interrupt ends it.
 func (b *bench) one(ctx context.Context, w prepared, x builder.Builder, round int) error {
-	s, m, err := b.build(ctx, w, x, fmt.Sprintf("%s-%s-%d", w.Name, x.Slug(), round), false)
+	if why, ok := fits(ctx, w.Workload, x); !ok {
+		b.report.leaveOut(w.Name, x.Name, why)
+		return nil
+	}
+	t := target{name: fmt.Sprintf("%s-%s-%d", w.Slug(), x.Slug(), round), tag: "1"}
+	t.repo = "bench/" + t.name
+	if w.Cache != "" {
+		t.repo = fmt.Sprintf("bench/%s-%s-%d", w.Cache, x.Slug(), round)
+		t.tag = w.Slug()
+	}
+	s, m, err := b.build(ctx, w, x, t)
+	if err == nil && w.Check != nil {
+		err = b.check(ctx, w, t, m)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%-10s %-18s %v\n", w.Name, x.Name, err)
+		fmt.Fprintf(os.Stderr, "%-13s %-18s %v\n", w.Name, x.Name, err)
 		b.report.failed++
 		return nil
 	}
-	fmt.Fprintf(os.Stderr, "%-10s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  %d layers %s\n",
-		w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), m.Layers, mb(m.Size))
+	fmt.Fprintf(os.Stderr, "%-13s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  pulled %s  %d layers %s\n",
+		w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), mb(s.Pulled), m.Layers, mb(m.Size))
 	b.report.add(w.Name, x.Name, s, m)
 	return nil
 }
 
-// build runs one build into the fresh repository bench/NAME and looks at what arrived there.
-func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, name string, reproducible bool) (builder.Sample, fixture.Manifest, error) {
+// check has the workload look at an image, and at what the first workload of the same cache has left in the repository.
+func (b *bench) check(ctx context.Context, w prepared, t target, m fixture.Manifest) error {
+	first := m
+	for _, o := range b.prepared {
+		if o.Cache != w.Cache {
+			continue
+		}
+		if o.Name != w.Name {
+			var err error
+			if first, err = b.registry.Stat(ctx, t.repo, o.Slug()); err != nil {
+				return fmt.Errorf("the image of %s: %w", o.Name, err)
+			}
+		}
+		break
+	}
+	if err := w.Check(ctx, image{first, t.repo, b.registry}, image{m, t.repo, b.registry}); err != nil {
+		return fmt.Errorf("wrong image: %w", err)
+	}
+	return nil
+}
+
+// A target is where a build goes: a name for its state and log, and what it pushes to.
+type target struct {
+	name, repo, tag string
+	reproducible    bool
+}
+
+// build runs one build and looks at what arrived.
+func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, t target) (builder.Sample, fixture.Manifest, error) {
 	j := builder.Job{
-		Env: b.env, Dockerfile: w.dockerfile, Context: w.context, Reproducible: reproducible,
-		Destination: b.env.Registry + "/bench/" + name + ":1",
-		State:       filepath.Join(b.env.Dir, name),
+		Env: b.env, Dockerfile: w.dockerfile, Context: w.context, Reproducible: t.reproducible, Warm: w.warm,
+		Destination: b.env.Registry + "/" + t.repo + ":" + t.tag,
+		State:       filepath.Join(b.env.Dir, t.name),
+	}
+	if w.Cache != "" {
+		j.Cache = b.env.Registry + "/" + t.repo + "/cache"
 	}
 	if err := os.MkdirAll(j.State, 0o755); err != nil {
 		return builder.Sample{}, fixture.Manifest{}, err
 	}
-	log, err := os.Create(filepath.Join(b.env.Dir, name+".log"))
+	log, err := os.Create(filepath.Join(b.env.Dir, t.name+".log"))
 	if err != nil {
 		return builder.Sample{}, fixture.Manifest{}, err
 	}
@@ -291,15 +381,30 @@ func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, name s
 	syscall.Sync() // what an earlier build left to write back is not this one's
 	limited, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	s, err := x.Build(limited, j)
+	s, err := b.pulling(func() (builder.Sample, error) { return x.Build(limited, j) })
 	var m fixture.Manifest
 	if err == nil {
-		m, err = b.registry.Stat(ctx, "bench/"+name, "1")
+		m, err = b.registry.Stat(ctx, t.repo, t.tag)
 	}
 	if err != nil {
 		err = fmt.Errorf("failed: %w\n%s", err, tail(log.Name()))
 	}
 	return s, m, errors.Join(err, builder.Remove(j.State))
+}
+
+// pulling notes what the registry sends while a build runs.
+func (b *bench) pulling(build func() (builder.Sample, error)) (builder.Sample, error) {
+	before, err := b.registry.Sent()
+	if err != nil {
+		return builder.Sample{}, err
+	}
+	s, err := build()
+	if err != nil {
+		return s, err
+	}
+	after, err := b.registry.Sent()
+	s.Pulled = after - before
+	return s, err
 }
 
 func tail(file string) string {

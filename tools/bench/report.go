@@ -23,6 +23,7 @@ type report struct {
 	workloads []Workload
 	builders  []builder.Builder
 	cells     map[string]*cell
+	without   map[string]string // why a builder takes no part in a workload; "" is not worth a row
 	failed    int
 	machine   string
 	load      string // the machine's load before the first build
@@ -46,6 +47,13 @@ func (r *report) add(load, who string, s builder.Sample, m fixture.Manifest) {
 	c.image = m
 }
 
+func (r *report) leaveOut(load, who, why string) {
+	if r.without == nil {
+		r.without = map[string]string{}
+	}
+	r.without[load+"\n"+who] = why
+}
+
 func (r *report) cell(load, who string) *cell { return r.cells[load+"\n"+who] }
 
 // The builder the others are compared with.
@@ -54,25 +62,31 @@ const reference = "buildah"
 // print writes the table in Markdown, which reads well enough on a terminal.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n\n", r.machine)
-	fmt.Fprintln(w, "| workload | builder | n | wall s (min..max) | CPU s (min..max) | own process MB | largest process MB | wall ratio | CPU ratio | layers | image MB |")
-	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	fmt.Fprintln(w, "| workload | builder | n | wall s (min..max) | CPU s (min..max) | own process MB | largest process MB | wall ratio | CPU ratio | layers | image MB | pulled MB |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, load := range r.workloads {
-		base := r.cell(load.Name, reference)
 		for _, b := range r.builders {
 			c := r.cell(load.Name, b.Name)
 			if c == nil {
-				fmt.Fprintf(w, "| %s | %s | 0 | failed | | | | | | | |\n", load.Name, b.Name)
+				why, out := r.without[load.Name+"\n"+b.Name]
+				if !out {
+					why = "failed"
+				}
+				if why != "" {
+					fmt.Fprintf(w, "| %s | %s | 0 | %s | | | | | | | | |\n", load.Name, b.Name, why)
+				}
 				continue
 			}
+			base := r.base(load, b)
 			wall, cpu := c.column(func(s builder.Sample) float64 { return s.Wall }), c.column(func(s builder.Sample) float64 { return s.CPU })
 			own, largest := c.column(func(s builder.Sample) float64 { return float64(s.Own) / 1e6 }), c.column(func(s builder.Sample) float64 { return float64(s.Largest) / 1e6 })
 			ratioWall, ratioCPU := "", ""
-			if base != nil && b.Name != reference {
+			if base != nil {
 				ratioWall = ratio(median(wall), median(base.column(func(s builder.Sample) float64 { return s.Wall })))
 				ratioCPU = ratio(median(cpu), median(base.column(func(s builder.Sample) float64 { return s.CPU })))
 			}
-			fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %d | %.1f |\n", load.Name, b.Name, len(c.samples),
-				spread(wall), spread(cpu), median(own), median(largest), ratioWall, ratioCPU, c.image.Layers, float64(c.image.Size)/1e6)
+			fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %d | %.1f | %.1f |\n", load.Name, b.Name, len(c.samples),
+				spread(wall), spread(cpu), median(own), median(largest), ratioWall, ratioCPU, c.image.Layers, float64(c.image.Size)/1e6, median(c.column(func(s builder.Sample) float64 { return float64(s.Pulled) / 1e6 })))
 		}
 	}
 	fmt.Fprintln(w, "\nWorkloads:")
@@ -83,6 +97,17 @@ func (r *report) print(w io.Writer) {
 	for _, b := range r.builders {
 		fmt.Fprintf(w, "* **%s**: %s.\n", b.Name, b.What)
 	}
+}
+
+// base is what a builder's figures on a workload are divided by; nil without that.
+func (r *report) base(load Workload, b builder.Builder) *cell {
+	if load.Against != "" {
+		return r.cell(load.Against, b.Name)
+	}
+	if b.Name == reference {
+		return nil
+	}
+	return r.cell(load.Name, reference)
 }
 
 func (c *cell) column(f func(builder.Sample) float64) []float64 {
@@ -162,6 +187,9 @@ func machine(ctx context.Context, dir, executor, before string) string {
 		out("buildah", "--version"),
 		out("podman", "--version"),
 		"load average before the first build " + before,
+	}
+	if _, err := exec.LookPath("buildkitd"); err == nil {
+		parts = append(parts, out("buildkitd", "--version"))
 	}
 	if executor != "" {
 		parts = append(parts, "executor of commit "+out("git", "describe", "--always", "--dirty"))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [FLAGS OF BENCH]… makes the benchmark's tools, fixtures and executor, and runs it. See docs/performance.md.
-#   EXECUTOR=FILE measures that binary instead of building one.
+#   EXECUTOR=FILE, WARMER=FILE measure these binaries instead of building them.
+#   BUILDKIT=DIR has buildkitd and buildctl, where they are not in the PATH.
 . "$(dirname "${BASH_SOURCE[0]}")/../fixtures/lib.sh" || exit 1
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -19,5 +20,11 @@ elif [ -e "$top/executor/main.go" ]; then
 	build_executor "$top" "$bin/executor"
 	args=(-executor "$bin/executor")
 fi
+if [ -z "${WARMER-}" ]; then
+	WARMER=$bin/warmer
+	(cd "$top/warmer" && go build -trimpath -tags disable_grpc_modules -ldflags '-s -w' -o "$WARMER" .)
+fi
+args+=(-warmer "$WARMER")
+[ -z "${BUILDKIT-}" ] || PATH=$BUILDKIT:$PATH
 cd "$top"
 "$bin/bench" ${args[@]+"${args[@]}"} "$@"

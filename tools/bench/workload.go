@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,14 +18,41 @@ type Workload struct {
 	Dockerfile string
 	// Context returns the build context's directory; it may make one below dir.
 	Context func(dir, fixtures string) (string, error)
+	// Cache is the name of a layer cache, and of a repository for images, that this workload shares with others of the same builder and round, in the order
+	// of the list; "" is none. They are run together or not at all.
+	Cache string
+	// Check looks at what was built, and at what the first workload of the same Cache has left.
+	Check func(ctx context.Context, first, now image) error
+	// Warm asks for a directory of base images that warmer has filled.
+	Warm bool
+	// Against is the workload that a builder's figures are set against, instead of the reference builder's on this one.
+	Against string
 }
+
+// chosen are the workloads whose names match, and those that they need.
+func chosen(only *regexp.Regexp) []Workload {
+	var out []Workload
+	for _, w := range workloads() {
+		alike := func(o Workload) bool {
+			return (o.Name == w.Name || w.Cache != "" && o.Cache == w.Cache) && only.MatchString(o.Name)
+		}
+		if slices.ContainsFunc(workloads(), alike) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// Slug is the workload's name as part of a path.
+func (w Workload) Slug() string { return strings.ReplaceAll(w.Name, " ", "-") }
+
+const copyDockerfile = "FROM @debian@\nCOPY . /app/\nENV MODE=production\nENTRYPOINT [\"/app/start\"]\n"
 
 func workloads() []Workload {
 	return []Workload{
 		{
 			Name: "copy", What: "COPY only onto a 130 MB base", Fixtures: []string{"debian"},
-			Dockerfile: "FROM @debian@\nCOPY . /app/\nENV MODE=production\nENTRYPOINT [\"/app/start\"]\n",
-			Context:    smallContext,
+			Dockerfile: copyDockerfile, Context: smallContext,
 		},
 		{
 			Name: "runs", What: "ten small RUN steps on a base of 52,000 files", Fixtures: []string{"big"},
@@ -51,6 +81,22 @@ func workloads() []Workload {
 				"FROM @debian@ AS two\nRUN sleep 5 && head -c 20M /dev/urandom >/two\n" +
 				"FROM @debian@\nCOPY --from=one /one /one\nCOPY --from=two /two /two\n",
 			Context: emptyContext,
+		},
+		{
+			Name: "cached fill", What: "two stages, ten RUN steps on a base of 52,000 files, COPY --from and COPY; an empty layer cache that is filled",
+			Fixtures: []string{"debian", "big"}, Dockerfile: cachedDockerfile(), Context: cachedContext("1"), Cache: "cached", Check: hasVersion("1"),
+		},
+		{
+			Name: "cached hit", What: "the same, nothing changed, on a machine that has nothing but the registry's layer cache",
+			Fixtures: []string{"debian", "big"}, Dockerfile: cachedDockerfile(), Context: cachedContext("1"), Cache: "cached", Check: sameLayers(0, hasVersion("1")),
+		},
+		{
+			Name: "cached change", What: "the same, one file of the last COPY changed, on such a machine",
+			Fixtures: []string{"debian", "big"}, Dockerfile: cachedDockerfile(), Context: cachedContext("2"), Cache: "cached", Check: sameLayers(1, hasVersion("2")),
+		},
+		{
+			Name: "warmed", What: "copy, with a directory of base images that warmer has filled; ratios by the same builder's copy", Fixtures: []string{"debian"},
+			Dockerfile: copyDockerfile, Context: smallContext, Warm: true, Against: "copy",
 		},
 	}
 }

@@ -21,6 +21,9 @@ const maxText = 16 << 20
 // A Location is a build context that was found.
 type Location struct {
 	Dir string // absolute
+	// Without is a directory that is in no build context: what the build itself has
+	// under way, which may lie in Dir. Absolute; empty is none.
+	Without string
 }
 
 // Locate finds the build context that a --context value names: a directory, as a
@@ -84,10 +87,7 @@ func (l Location) Open(d Dockerfile) (tree.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	var options disk.Options
-	if ignore != nil {
-		options.Skip = ignore.Skip
-	}
+	options := disk.Options{Skip: l.skip(ignore)}
 	all, err := disk.Open(l.Dir, options)
 	if err != nil {
 		return nil, &Error{Name: l.Dir, Err: reason(err)}
@@ -96,6 +96,34 @@ func (l Location) Open(d Dockerfile) (tree.FS, error) {
 		return all, nil
 	}
 	return dockerfile.Filter(all, ignore), nil
+}
+
+// skip tells what need not be looked at; nil is nothing.
+func (l Location) skip(ignore *dockerfile.Ignore) func(tree.Path, tree.Type) bool {
+	without := l.within(l.Without)
+	switch {
+	case without == tree.Root && ignore == nil:
+		return nil
+	case without == tree.Root:
+		return ignore.Skip
+	}
+	return func(p tree.Path, t tree.Type) bool { return p == without || ignore != nil && ignore.Skip(p, t) }
+}
+
+// within is a directory's path in the context; the root if it lies nowhere below.
+func (l Location) within(dir string) tree.Path {
+	if dir == "" {
+		return tree.Root
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return tree.Root
+	}
+	rel, err := filepath.Rel(l.Dir, real)
+	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return tree.Root
+	}
+	return tree.Clean(rel)
 }
 
 // ignore reads what is to be left out for d; nil is nothing.

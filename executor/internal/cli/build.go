@@ -200,6 +200,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
+	b.context.Without = b.work.Path
 	files, err := b.context.Open(b.dockerfile)
 	if err != nil {
 		return err

@@ -94,42 +94,40 @@ func (b *builder) caching() (*engine.Caching, error) {
 	}
 	var stores []cache.Store
 	for i, repo := range repos {
-		store, err := b.cacheStore(repo, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || c.ReadOnly}, func(p *cache.Place) {
-			if i == 0 && f.usage == usageJournal {
-				c.Journals = p
-			}
-			if i == 0 {
-				b.tellOfCache(p, c.ReadOnly)
-			}
-		})
-		if err != nil {
+		place, err := b.openPlace(repo, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || c.ReadOnly})
+		switch {
+		case err != nil:
 			return nil, err
+		case place == nil:
+			stores = append(stores, cache.Nothing{})
+			continue
 		}
+		store := cache.Fresh(place, f.ttl, time.Now)
 		if i > 0 {
 			store = cache.Spare(store, func(err error) {
 				b.env.Log.Warn("the build goes on without the layer cache " + repo + ": " + err.Error())
 			})
+		} else {
+			b.tellOfCache(place, c.ReadOnly)
+		}
+		if i == 0 && f.usage == usageJournal {
+			c.Journals = place
 		}
 		stores = append(stores, store)
 	}
-	c.Store = cache.Several(stores[0], stores[1:]...)
+	c.Store = b.tracing.Cache(cache.Several(stores[0], stores[1:]...))
 	return c, nil
 }
 
-// cacheStore opens one place of the layer cache, and shows it to opened. A directory that
-// is only read and does not exist is one with nothing in it: an earlier build would
-// have made it.
-func (b *builder) cacheStore(repo string, o cache.Options, opened func(*cache.Place)) (cache.Store, error) {
+// openPlace opens one place of the layer cache. A directory that is only read and does
+// not exist is nil: an earlier build would have made it.
+func (b *builder) openPlace(repo string, o cache.Options) (*cache.Place, error) {
 	place, err := cache.Open(repo, b.client, o)
-	switch {
-	case o.ReadOnly && errors.Is(err, fs.ErrNotExist):
+	if o.ReadOnly && errors.Is(err, fs.ErrNotExist) {
 		b.env.Log.Warn("the layer cache has nothing: " + err.Error())
-		return cache.Nothing{}, nil
-	case err != nil:
-		return nil, err
+		return nil, nil
 	}
-	opened(place)
-	return cache.Fresh(place, b.flags.cache.ttl, time.Now), nil
+	return place, err
 }
 
 // readsCache reports whether the layer cache is only read. One that the user named is

@@ -96,6 +96,7 @@ func (b *builder) openContexts(ctx context.Context, fetcher remotes) (map[string
 			}
 			n.location = buildcontext.Location{Dir: dir}
 		}
+		n.location.Without = b.work.Path
 		files, err := n.location.Open(buildcontext.Dockerfile{})
 		if err != nil {
 			return nil, err

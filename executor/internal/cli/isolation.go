@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/disk"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
@@ -49,10 +51,14 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 
 // inPlace is the driver on this container's own root.
 func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
+	keep := b.keep()
+	if slices.Contains(keep, "/") {
+		return nil, &rootContextError{}
+	}
 	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
 	driver, err := inplace.New(ctx, inplace.Options{
 		Dir:           filepath.Dir(b.work.Path),
-		Keep:          b.keep(),
+		Keep:          keep,
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
 		Cleanup:       b.flags.cleanup,
@@ -63,6 +69,21 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 		return nil, err
 	}
 	return driver, nil
+}
+
+// rootContextError is a build in place that would copy from the root that it changes.
+type rootContextError struct{}
+
+func (*rootContextError) Error() string {
+	return "build in place: the build context is /, which the build itself changes"
+}
+
+// ExitCode is that of a wrong command line.
+func (*rootContextError) ExitCode() int { return int(command.Usage) }
+
+// Hint says what to do instead.
+func (*rootContextError) Hint() string {
+	return "name a directory with --context, or build with --isolation=namespaces"
 }
 
 // keep are the paths that the build must find where they are.

@@ -16,6 +16,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -66,7 +67,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	client := registry.New(registry.Config{
 		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
 	})
-	b.client = client
+	b.client, b.tracing = client, &trace.Provider{}
 	if b.store, err = b.openStore(); err != nil {
 		return err
 	}

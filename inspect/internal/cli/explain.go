@@ -128,7 +128,7 @@ type explainer struct {
 }
 
 func (e *explainer) run(ctx context.Context, q question) error {
-	if err := trustRoots(); err != nil {
+	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
 	e.client = registry.New(registry.Config{

@@ -21,7 +21,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, dir := range []string{"executor/internal/cli", "inspect/internal/cli", "shared/registry", "shared/command"} {
+	for _, dir := range []string{"executor/internal/cli", "warmer/internal/cli", "inspect/internal/cli", "shared/registry", "shared/command"} {
 		for _, f := range w.packages[dir].files {
 			for _, name := range flagNames(f) {
 				found++
@@ -44,7 +44,7 @@ func flagNames(f *file) []string {
 	}
 	ast.Inspect(f.File, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) < 4 {
+		if !ok || len(call.Args) < 3 {
 			return true
 		}
 		method, ok := call.Fun.(*ast.SelectorExpr)

@@ -3,9 +3,11 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,17 +24,21 @@ type Builder struct {
 	What  string                                  // how it was run, for the report
 	Ready func(ctx context.Context, e *Env) error // once, before the first build; an error leaves the builder out
 	Build func(ctx context.Context, j Job) (Sample, error)
+	// Caches says whether builds can share layers through a registry (Job.Cache); nil is yes. An error leaves the builder out of workloads that need it.
+	Caches func(ctx context.Context) error
+	Warm   bool // can take base images from a directory that warmer filled (Job.Warm)
 }
 
 // An Env is what all builds of one benchmark share.
 type Env struct {
 	Executor string // the binary under test
+	Warmer   string // the binary that fills directories of base images
 	Self     string // this binary, for `bench measure`
 	Dir      string // everything is below it, on one file system
 	Registry string // host:port
 }
 
-// A Job is one build: nothing in State exists yet, and the destination's repository neither.
+// A Job is one build: nothing in State exists yet, and the destination's repository neither, unless another build has filled the layer cache.
 type Job struct {
 	*Env
 	Dockerfile  string
@@ -40,6 +46,8 @@ type Job struct {
 	Destination string
 	State       string
 	Log         io.Writer
+	Cache       string // repository of the layer cache, which an earlier build may have filled; "" is none
+	Warm        string // directory that warmer filled; "" is none
 	// Reproducible asks for the image that does not depend on the time of the build: the date is SourceDate.
 	Reproducible bool
 }
@@ -50,10 +58,22 @@ const SourceDate = "1735689600"
 // All lists the builders this package knows.
 func All() []Builder {
 	return []Builder{
-		{"buildah", "as root, overlay storage, chroot isolation, a layer per step, private empty storage", needs("buildah", "unshare"), buildah},
-		{"executor in place", "in a podman container of a scratch image, default seccomp profile and capabilities", PodmanImage, executorInPlace},
-		{"executor isolated", "as root on the host, namespaces and overlayfs, empty state directory", needs("unshare"), executorIsolated},
-		{"buildkit", "buildkitd as root, overlayfs snapshotter, empty state; wall time of buildctl, processor time of both", needs("buildkitd", "buildctl", "runc"), buildkit},
+		{
+			Name: "buildah", What: "as root, overlay storage, chroot isolation, a layer per step, private empty storage",
+			Ready: needs("buildah", "unshare"), Build: buildah, Caches: buildahCaches,
+		},
+		{
+			Name: "executor in place", What: "in a podman container of a scratch image, default seccomp profile and capabilities",
+			Ready: PodmanImage, Build: executorInPlace, Warm: true,
+		},
+		{
+			Name: "executor isolated", What: "as root on the host, namespaces and overlayfs, empty state directory",
+			Ready: needs("unshare"), Build: executorIsolated, Warm: true,
+		},
+		{
+			Name: "buildkit", What: "buildkitd as root, overlayfs snapshotter, empty state; wall time of buildctl, processor time of both",
+			Ready: needs("buildkitd", "buildctl", "runc"), Build: buildkit,
+		},
 	}
 }
 
@@ -79,24 +99,46 @@ func buildah(ctx context.Context, j Job) (Sample, error) {
 	if j.Reproducible {
 		epoch = "--timestamp " + SourceDate
 	}
+	cache := ""
+	if j.Cache != "" {
+		cache = "--cache-from " + j.Cache + " --cache-to " + j.Cache
+	}
 	// --identity-label=false: no label naming buildah's version.
-	build := b + " bud --isolation chroot --layers --identity-label=false --tls-verify=false " + epoch + " -f " + j.Dockerfile + " -t bench " + j.Context +
+	build := b + " bud --isolation chroot --layers --identity-label=false --tls-verify=false " + epoch + " " + cache + " -f " + j.Dockerfile + " -t bench " + j.Context +
 		" && " + b + " push -q --tls-verify=false bench docker://" + j.Destination
 	return measured(ctx, j, exe, j.State+"/containers", "sh", "-c", build)
 }
 
-// flags are the executor's, for both drivers.
-func (j Job) flags(isolation, context, dockerfile string) []string {
+// buildahCaches refuses a buildah without a layer cache in a registry, which came with 1.28.
+func buildahCaches(ctx context.Context) error {
+	help, err := exec.CommandContext(ctx, "buildah", "build", "--help").Output()
+	if err != nil {
+		return fmt.Errorf("buildah build --help: %w", err)
+	}
+	if !bytes.Contains(help, []byte("--cache-to ")) {
+		return errors.New("this version has no --cache-to")
+	}
+	return nil
+}
+
+// flags are the executor's, for both drivers. warm is where the driver sees what warmer filled.
+func (j Job) flags(isolation, context, dockerfile, warm string) []string {
 	f := []string{"--isolation=" + isolation, "--context=" + context, "--dockerfile=" + dockerfile, "--destination=" + j.Destination, "--insecure"}
 	if j.Reproducible {
 		f = append(f, "--reproducible")
+	}
+	if j.Cache != "" {
+		f = append(f, "--cache", "--cache-repo="+j.Cache)
+	}
+	if j.Warm != "" {
+		f = append(f, "--cache", "--cache-dir="+warm)
 	}
 	return f
 }
 
 // executorIsolated runs the namespaces driver on the host.
 func executorIsolated(ctx context.Context, j Job) (Sample, error) {
-	argv := append([]string{j.Executor, "--kaniko-dir=" + j.State + "/kaniko"}, j.flags("namespaces", j.Context, j.Dockerfile)...)
+	argv := append([]string{j.Executor, "--kaniko-dir=" + j.State + "/kaniko"}, j.flags("namespaces", j.Context, j.Dockerfile, j.Warm)...)
 	return measured(ctx, j, j.Executor, "", argv...)
 }
 
@@ -209,8 +251,11 @@ func executorInPlace(ctx context.Context, j Job) (Sample, error) {
 	if j.Reproducible {
 		argv = append(argv, "-e", "SOURCE_DATE_EPOCH="+SourceDate)
 	}
+	if j.Warm != "" {
+		argv = append(argv, "-v", j.Warm+":/cache:ro")
+	}
 	argv = append(argv, InPlaceImage, "measure", "/bench/sample.json", "/kaniko/executor", "/kaniko/executor", "--force")
-	argv = append(argv, j.flags("in-place", "/workspace", "/bench/Dockerfile")...)
+	argv = append(argv, j.flags("in-place", "/workspace", "/bench/Dockerfile", "/cache")...)
 	return sample(command(ctx, j, argv[0], argv[1:]...), j.State+"/sample.json")
 }
 
@@ -241,9 +286,13 @@ func buildkit(ctx context.Context, j Job) (Sample, error) {
 	var wall, cpu float64
 	if ready {
 		start := time.Now()
-		cmd := command(ctx, j, "buildctl", "--addr", socket, "build", "--frontend", "dockerfile.v0", "--local", "context="+j.Context,
-			"--local", "dockerfile="+filepath.Dir(j.Dockerfile), "--opt", "filename="+filepath.Base(j.Dockerfile),
-			"--output", "type=image,name="+j.Destination+",push=true,registry.insecure=true")
+		args := []string{"--addr", socket, "build", "--frontend", "dockerfile.v0", "--local", "context=" + j.Context,
+			"--local", "dockerfile=" + filepath.Dir(j.Dockerfile), "--opt", "filename=" + filepath.Base(j.Dockerfile),
+			"--output", "type=image,name=" + j.Destination + ",push=true,registry.insecure=true"}
+		if j.Cache != "" {
+			args = append(args, "--export-cache", "type=registry,mode=max,ref="+j.Cache, "--import-cache", "type=registry,ref="+j.Cache)
+		}
+		cmd := command(ctx, j, "buildctl", args...)
 		buildErr = cmd.Run()
 		wall = time.Since(start).Seconds()
 		if st := cmd.ProcessState; st != nil {

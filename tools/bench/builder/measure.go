@@ -22,6 +22,7 @@ type Sample struct {
 	Own     int64   // peak resident bytes of the builder's own largest process
 	Largest int64   // peak resident bytes of the largest process of all, the commands of RUN included
 	Exit    int
+	Pulled  int64 `json:"-"` // bytes that the registry sent meanwhile; who has the registry sets it
 }
 
 // Measure runs a command as its parent and as the reaper of everything the command leaves behind, so that getrusage sees the whole process

@@ -30,6 +30,9 @@ type backend interface {
 	blob(ctx context.Context, h v1.Hash, limit int64) ([]byte, error)
 	// layer is a blob that is read when it is opened. ctx governs that.
 	layer(ctx context.Context, d v1.Descriptor, diffID v1.Hash) v1.Layer
+	// distrust notes that a blob is not what it should be, so that pushing it replaces it
+	// where that can be.
+	distrust(h v1.Hash)
 	// absent tells whether err says that what was asked for is not there, and damaged
 	// whether it says that it is not what it should be.
 	absent(err error) bool

@@ -57,6 +57,8 @@ type Entry struct {
 	// was. It fails with a [LostError] as the layer does.
 	Index   func() (io.ReadCloser, error)
 	Created time.Time
+	// After is what was put with the entry.
+	After string
 	// From says where the entry was found, for people.
 	From string
 }
@@ -69,6 +71,9 @@ type Result struct {
 	// result without a layer may have the indexes of others.
 	Index   func() (io.ReadCloser, error)
 	Created time.Time
+	// After names what the commands before the step had made when it was done; empty if
+	// there were none. An entry fits only where they made the same.
+	After string
 	// Parent is the key of the step before, empty for the first.
 	Parent cachekey.Key
 	// Lineage tells which builds belong together: see [Journal].

@@ -45,6 +45,8 @@ const (
 	// AnnotationDiffID is the digest of an entry's layer uncompressed. The index's
 	// descriptor has it too, to tell which layer it is of.
 	AnnotationDiffID = "dev.kaniko.cache.diff-id"
+	// AnnotationAfter is [Result.After], a SHA-256 in hexadecimal.
+	AnnotationAfter = "dev.kaniko.cache.after"
 	// AnnotationText is the beginning of the instruction, on one line.
 	AnnotationText = "dev.kaniko.cache.text"
 	// AnnotationTool is name and version of what wrote the manifest.

@@ -131,6 +131,9 @@ func (l *layout) layer(ctx context.Context, d v1.Descriptor, diffID v1.Hash) v1.
 	return &layoutLayer{ctx: ctx, dir: l.dir, desc: d, diffID: diffID}
 }
 
+// distrust does nothing: who reads a damaged blob moves it aside.
+func (l *layout) distrust(v1.Hash) {}
+
 func (l *layout) absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 func (l *layout) damaged(err error) bool {

@@ -120,6 +120,7 @@ type record struct {
 	diffID  v1.Hash        // of the layer
 	index   *v1.Descriptor // nil without
 	created time.Time
+	after   string
 }
 
 // decodeEntry reads the manifest that was found under a key. Its error is a reason
@@ -143,7 +144,7 @@ func decodeEntry(key cachekey.Key, raw []byte, said types.MediaType) (*record, e
 			return nil, fmt.Errorf("with a parent that is no key: %.80q", parent)
 		}
 	}
-	r := &record{}
+	r := &record{after: m.Annotations[AnnotationAfter]}
 	if r.created, err = time.Parse(time.RFC3339, m.Annotations[AnnotationCreated]); err != nil {
 		return nil, fmt.Errorf("with a time of creation that is none: %.40q", m.Annotations[AnnotationCreated])
 	}

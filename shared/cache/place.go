@@ -92,7 +92,7 @@ func (p *Place) miss(tag string, why error) error {
 }
 
 func (p *Place) entry(ctx context.Context, key cachekey.Key, rec *record) *Entry {
-	e := &Entry{Key: key, Created: rec.created, From: p.back.String()}
+	e := &Entry{Key: key, Created: rec.created, After: rec.after, From: p.back.String()}
 	var index *stored
 	if rec.index != nil {
 		index = p.stored(ctx, key, *rec.index, v1.Hash{})
@@ -111,7 +111,13 @@ func (p *Place) entry(ctx context.Context, key cachekey.Key, rec *record) *Entry
 func (p *Place) stored(ctx context.Context, key cachekey.Key, d v1.Descriptor, diffID v1.Hash) *stored {
 	return &stored{
 		from: p.back.layer(ctx, d, diffID), key: key, desc: d, diffID: diffID,
-		lost: func(err error) bool { return p.back.absent(err) || p.back.damaged(err) },
+		lost: func(err error) bool {
+			damaged := p.back.damaged(err)
+			if damaged {
+				p.back.distrust(d.Digest)
+			}
+			return damaged || p.back.absent(err)
+		},
 	}
 }
 
@@ -164,6 +170,7 @@ func (p *Place) draft(key cachekey.Key, r Result) (*draft, error) {
 	d := newDraft(KindEntry, p.tool, r.Created)
 	d.annotate(AnnotationKey, string(key))
 	d.annotate(AnnotationParent, string(r.Parent))
+	d.annotate(AnnotationAfter, r.After)
 	d.annotate(AnnotationLineage, r.Lineage)
 	d.annotate(AnnotationText, excerpt(r.Text))
 	var err error

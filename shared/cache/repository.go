@@ -66,6 +66,8 @@ func (r *repository) layer(ctx context.Context, d v1.Descriptor, diffID v1.Hash)
 	return r.keep(ctx, l)
 }
 
+func (r *repository) distrust(h v1.Hash) { r.client.Distrust(r.repo, h) }
+
 func (r *repository) absent(err error) bool { return errors.Is(err, registry.ErrNotFound) }
 
 func (r *repository) damaged(err error) bool {

@@ -24,7 +24,8 @@ type stored struct {
 	key    cachekey.Key
 	desc   v1.Descriptor
 	diffID v1.Hash
-	// lost tells whether an error of from says that it is gone or damaged.
+	// lost tells whether an error of from says that it is gone or damaged, and sees to
+	// it that it is not taken for there any more.
 	lost func(error) bool
 }
 

@@ -87,7 +87,9 @@ func attempt(ctx context.Context, c Config, lost map[cachekey.Key]bool) (_ v1.Im
 	}
 	img, err := b.work(ctx)
 	b.keeping.Wait()
-	b.leaveJournal(img, err)
+	if lost := new(cache.LostError); !errors.As(err, &lost) {
+		b.leaveJournal(img, err) // else the build begins anew
+	}
 	return img, err
 }
 

@@ -60,7 +60,7 @@ func (c *cupboard) Put(_ context.Context, r cache.Result) error {
 	if full != nil {
 		return full
 	}
-	e := &cache.Entry{Key: r.Definition.Key(), Created: r.Created, From: "cupboard"}
+	e := &cache.Entry{Key: r.Definition.Key(), Created: r.Created, After: r.After, From: "cupboard"}
 	if r.Layer != nil {
 		kept, err := c.copyOf(r.Layer)
 		if err != nil {
@@ -595,6 +595,59 @@ func (r *restless) Open(p tree.Path) (io.ReadCloser, error) {
 		defer func() { r.Put(p, n); r.Keep(p, "APPLICATION") }()
 	}
 	return r.Tree.Open(p)
+}
+
+// TestCache_fit: an entry that was made on top of something else than the cache has now
+// does not fit: another build has run a command again, and it came to something else.
+func TestCache_fit(t *testing.T) {
+	base, img := image(t, map[string]string{"etc/x": "x"})
+	below := func(a string) *plan.Plan {
+		up := stage(0, plan.Base{Image: base}, run("write", "a", a))
+		return stages(up, stage(1, plan.Base{Stage: up}, run("copy", "a", "b"), run("write", "last", "L")))
+	}
+	for _, squash := range []bool{false, true} {
+		for _, limit := range []int{0, 1} {
+			t.Run(fmt.Sprint(squash, limit), func(t *testing.T) {
+				c := newCached(t)
+				c.limit, c.squash = limit, squash
+				c.build(below("1"), img)
+				old := c.entries[c.names["RUN write a 1"][0]]
+				c.build(below("2"), img)
+				// As if the first command had come to something else.
+				old.Layer = c.entries[c.names["RUN write a 2"][0]].Layer
+				got := c.build(below("1"), img)
+				if s := sorted(got.ran); s != "copy a b; write last L" {
+					t.Errorf("ran %q", s)
+				}
+				if s := files(t, got.img); s != "a=2 b=2 etc/x=x last=L" {
+					t.Errorf("files are %s", s)
+				}
+				if again := c.build(below("1"), img); len(again.ran) > 0 {
+					t.Errorf("ran %q", again.ran)
+				}
+			})
+		}
+	}
+}
+
+// TestCache_away: a cache that has entries, and then does not answer, is done without.
+func TestCache_away(t *testing.T) {
+	base, img := image(t, map[string]string{"etc/x": "x"})
+	c := newCached(t)
+	first := c.build(twoStages(base, "1"), img)
+	journals := len(c.journals)
+	key := c.names["RUN write tool T"][0]
+	c.entries[key].Layer.(*keptLayer).gone = &cache.LostError{Key: key, Err: errors.New("502"), Away: true}
+	second := c.with(twoStages(base, "1"), func(b *bench) { b.Exporter = &reader{} }, img)
+	if s := sorted(second.ran); s != "write junk 1; write last L; write out made; write tool T" {
+		t.Errorf("ran %q", s)
+	}
+	if a, b := files(t, second.img), files(t, first.img); a != b {
+		t.Errorf("files are %s, were %s", a, b)
+	}
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "without the layer cache") || len(c.journals) > journals {
+		t.Errorf("warned %q, %d journals", c.warnings, len(c.journals))
+	}
 }
 
 // TestCache_noCredentials: an address in an instruction goes into the cache without

@@ -5,6 +5,9 @@ import "github.com/kaniko-suite/kaniko/shared/plan"
 // need finds out which stages have to be worked on, and takes back what the cache
 // gave where it would not fit what is done anew.
 func (b *build) need() {
+	for _, s := range b.order {
+		s.discardUnfit()
+	}
 	for {
 		b.mark()
 		if !b.takeBack() {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -55,7 +56,7 @@ func (s *stage) offerSquashed(_ context.Context, c *capture) {
 // entry is what the cache is given of a step.
 func (s *stage) entry(w *work, d definition, l v1.Layer, index func() (io.ReadCloser, error)) cache.Result {
 	return cache.Result{
-		Definition: d.text, Layer: l, Index: index, Created: s.build.now(),
+		Definition: d.text, Layer: l, Index: index, Created: s.build.now(), After: string(s.ran),
 		Parent: s.parent(w), Lineage: s.build.Cache.Lineage, Text: public(w.Text),
 	}
 }
@@ -91,7 +92,12 @@ func (b *build) put(exported <-chan struct{}, w *work, results ...cache.Result) 
 			if !b.keeps() {
 				return
 			}
-			if err := b.Cache.Store.Put(b.outer, r); err != nil {
+			err := b.Cache.Store.Put(b.outer, r)
+			var lost *cache.LostError
+			switch {
+			case errors.As(err, &lost):
+				return // an entry under another name, of which the build finds out by itself
+			case err != nil:
 				b.keepFailed(err)
 				return
 			}

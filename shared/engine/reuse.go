@@ -74,6 +74,10 @@ func (s *stage) find(ctx context.Context, w *work) bool {
 	if w.entry == nil {
 		return false
 	}
+	if !linked(w.Op) && !s.ran.fits(w.entry) {
+		w.entry = nil
+		return false
+	}
 	if b.keeps() && w.planned.key != "" {
 		b.put(nil, nil, s.entry(w, w.planned, w.entry.Layer, w.entry.Index))
 	}

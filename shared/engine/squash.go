@@ -25,6 +25,7 @@ func (s *stage) squashed(ctx context.Context) error {
 		return err
 	}
 	var parts []v1.Layer
+	last, at := s.lastOfFiles(), 0
 	for i, w := range s.works {
 		out, err := s.step(ctx, i, w, false)
 		if err != nil {
@@ -33,10 +34,13 @@ func (s *stage) squashed(ctx context.Context) error {
 		if out.Layer != nil {
 			parts = append(parts, out.Layer)
 		}
+		if w == last {
+			at = len(s.history)
+		}
 		s.history = append(s.history, record{step: w.Step})
 	}
 	if len(parts) == 0 {
-		return nil
+		return s.remember(last, nil)
 	}
 	c := &capture{
 		stage: s, key: fmt.Sprintf("stage:%d", s.plan.Index), export: s.exported, index: s.build.keeps(), shown: true,
@@ -45,16 +49,16 @@ func (s *stage) squashed(ctx context.Context) error {
 		return err
 	}
 	if c.blob == nil {
-		return nil
+		return s.remember(last, nil)
 	}
-	s.history[len(s.history)-1].layer = c.blob
+	s.history[at].layer = c.blob // where it is as well if the cache has it
 	s.layers = append(s.layers, keyed{c.key, c.blob})
 	s.applied = len(s.layers)
 	if s.known != nil {
 		s.known.add(c.blob, true)
 	}
 	s.offerSquashed(ctx, c)
-	return nil
+	return s.remember(last, c.blob)
 }
 
 // squash encodes, as one layer on top of before, what parts do one after the other.

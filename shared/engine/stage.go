@@ -36,6 +36,12 @@ type stage struct {
 	fresh   bool
 	whole   definition // of all steps as one layer
 
+	// ran is what commands have made so far; cachedPast is what they have made in the end
+	// if pastCached tells that the cache has all of it.
+	ran        past
+	cachedPast past
+	pastCached bool
+
 	base    v1.Image // nil for scratch
 	layers  []keyed  // all of them, the base's first
 	applied int      // how many of them the box has
@@ -169,7 +175,7 @@ func (s *stage) work(ctx context.Context) error {
 		return &BaseError{Stage: s.plan, Err: err}
 	}
 	steps := s.steps
-	if s.build.Squash && len(s.todo()) > 0 {
+	if s.build.Squash && slices.ContainsFunc(s.todo(), func(w *work) bool { return touches(w.Op) }) {
 		steps = s.squashed
 	}
 	if err := steps(ctx); err != nil {
@@ -230,7 +236,7 @@ func (s *stage) inherit(ctx context.Context) error {
 		if err := s.await(ctx, up); err != nil {
 			return err
 		}
-		s.base, s.found, s.fresh = up.base, up.found, up.fresh
+		s.base, s.found, s.fresh, s.ran = up.base, up.found, up.fresh, up.ran
 		s.layers = append(s.layers, up.layers...)
 		s.history = append(s.history, up.history...)
 	case from.Image != nil:

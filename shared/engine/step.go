@@ -24,6 +24,9 @@ func (s *stage) steps(ctx context.Context) error {
 			return err
 		}
 		s.add(out)
+		if err := s.remember(w, out.Layer); err != nil {
+			return err
+		}
 	}
 	return nil
 }

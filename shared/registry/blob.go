@@ -40,11 +40,20 @@ func (c *Client) blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return b, nil
 }
 
-// lose notes that a repository has not got a blob that it was said to have.
+// lose notes that a repository has not got a blob that it was said to have: it is
+// asked again.
 func (c *Client) lose(repo name.Repository, h v1.Hash) {
 	k := blobKey{repo.Name(), h}
 	c.lost.put(k, struct{}{})
 	c.blobs.forget(k)
+}
+
+// Distrust notes that a blob of a repository is not what it should be: who pushes it
+// there sends it, without asking whether it is there. Not every registry lets a blob
+// be replaced.
+func (c *Client) Distrust(repo name.Repository, h v1.Hash) {
+	c.lose(repo, h)
+	c.spoilt.put(blobKey{repo.Name(), h}, struct{}{})
 }
 
 // blobReader follows a blob through as many requests as it takes.

@@ -49,6 +49,7 @@ type Client struct {
 	images    memo[blobKey, *content]
 	blobs     memo[blobKey, struct{}]  // known to be in a repository
 	lost      memo[blobKey, struct{}]  // gone from where they were said to be
+	spoilt    memo[blobKey, struct{}]  // there, and something else than they should be
 	streams   memo[streamKey, v1.Hash] // sent while they were written
 	checks    memo[sessionKey, struct{}]
 	uploads   chan struct{}

@@ -111,8 +111,12 @@ func (c *Client) pushKnown(ctx context.Context, repo name.Repository, l v1.Layer
 		if err != nil {
 			return struct{}{}, err
 		}
-		if there, err := s.has(ctx, h); err != nil || there {
-			return struct{}{}, err
+		if _, wrong := c.spoilt.peek(blobKey{repo.Name(), h}); wrong {
+			found = false
+		} else {
+			if there, err := s.has(ctx, h); err != nil || there {
+				return struct{}{}, err
+			}
 		}
 		begun := ""
 		if found {

@@ -18,7 +18,7 @@ kills=${KILLS:-100}
 RANDOM=${SEED:=$$}
 echo "seed $SEED"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-chaos.XXXXXX")
-trap 'jobs -p | xargs -r kill -9 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap '{ jobs -p | xargs -r kill -9; wait; } 2>/dev/null || true; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM
 
 # What is built is the same each time: files are not younger than this, and commands make the same.

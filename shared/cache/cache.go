@@ -119,10 +119,13 @@ const (
 	Skipped Use = "skipped" // nobody needed the step: all that is made of it was hit
 )
 
-// LostError says that an entry was found, and its layer then was gone or damaged.
+// LostError says that an entry was found, and its layer then could not be read.
 type LostError struct {
 	Key cachekey.Key
 	Err error
+	// Away tells that it is not the entry that is gone or damaged: the cache could not
+	// be asked for it, and cannot be expected to have others.
+	Away bool
 }
 
 func (e *LostError) Error() string {

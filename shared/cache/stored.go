@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -45,7 +46,7 @@ func (s *stored) Size() (int64, error) { return s.desc.Size, nil }
 func (s *stored) MediaType() (types.MediaType, error) { return s.desc.MediaType, nil }
 
 // Compressed reads the layer as it is stored. io.EOF is read only of what has the
-// right digest and size; else the error is a [LostError].
+// right digest and size; else the error is a [LostError], or that of the context.
 func (s *stored) Compressed() (io.ReadCloser, error) {
 	r, err := s.from.Compressed()
 	if err != nil {
@@ -55,10 +56,10 @@ func (s *stored) Compressed() (io.ReadCloser, error) {
 }
 
 func (s *stored) explain(err error) error {
-	if s.lost(err) {
-		return &LostError{Key: s.key, Err: err}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return err
+	return &LostError{Key: s.key, Err: err, Away: !s.lost(err)}
 }
 
 type storedReader struct {

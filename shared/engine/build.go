@@ -52,7 +52,7 @@ type build struct {
 // Build runs the plan and returns the image it exported. Whatever fails, what
 // the build holds is freed and no manifest was exported. The first failure ends
 // all that goes on, and is what is returned. A layer that the cache has, and then
-// turns out not to have, is made after all.
+// turns out not to have or not to be able to give, is made after all.
 func Build(ctx context.Context, c Config) (v1.Image, error) {
 	lost := map[cachekey.Key]bool{}
 	for {
@@ -62,8 +62,15 @@ func Build(ctx context.Context, c Config) (v1.Image, error) {
 			return img, err
 		}
 		lost[gone.Key] = true
+		without := "that entry"
+		if gone.Away {
+			without = "the layer cache"
+		}
 		if c.Cache.Warn != nil {
-			c.Cache.Warn(gone.Error() + ": the build begins anew without that entry")
+			c.Cache.Warn(gone.Error() + ": the build begins anew without " + without)
+		}
+		if gone.Away {
+			c.Cache = nil
 		}
 	}
 }

@@ -64,6 +64,9 @@ func (b *build) get(ctx context.Context, w *work, d definition) {
 		w.why = "its entry was damaged"
 		return
 	}
+	if b.cacheless.Load() {
+		return
+	}
 	entry, err := b.Cache.Store.Get(ctx, d.key)
 	switch {
 	case err == nil:

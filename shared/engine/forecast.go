@@ -15,6 +15,9 @@ type Forecast struct {
 	Missed []string // why there is no hit, as far as that is known
 }
 
+// Cached reports whether a build has no need to do the step.
+func (f Forecast) Cached() bool { return f.Use == cache.Hit || f.Use == cache.Skipped }
+
 // Probe asks the cache what a build would ask, and does nothing else. It needs of the
 // configuration the plan, build contexts, bases and the cache. What is not there
 // makes steps that would be done.

@@ -67,7 +67,7 @@ func (s *stage) passCopy(ctx context.Context, w *work, op plan.Copy, b *baggage)
 // if that gives it another name. The entry is then to be found by the other one too.
 func (s *stage) find(ctx context.Context, w *work) bool {
 	b := s.build
-	if w.found.key == "" || w.found.key == w.planned.key || s.fresh || !b.asks(w) || b.cacheless.Load() {
+	if w.found.key == "" || w.found.key == w.planned.key || s.fresh || !b.asks(w) {
 		return false
 	}
 	b.get(ctx, w, w.found)

@@ -18,15 +18,16 @@ func (c *Client) fetch(ctx context.Context, repo name.Repository, path, accept s
 	if err != nil {
 		return nil, nil, err
 	}
+	retry := c.cfg.Retry.under(ctx)
 	for failed := 0; ; {
-		raw, header, err := s.whole(ctx, path, accept, limit, c.cfg.Retry.Stall)
+		raw, header, err := s.whole(ctx, path, accept, limit, retry.Stall)
 		if err == nil || header == nil || !broken(err) || ctx.Err() != nil {
 			return raw, header, err
 		}
-		if failed++; failed >= c.cfg.Retry.Tries {
+		if failed++; failed >= retry.Tries {
 			return nil, nil, err
 		}
-		if err := c.cfg.Retry.pause(ctx, failed, 0); err != nil {
+		if err := retry.pause(ctx, failed, 0); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -524,6 +524,7 @@ func ending(ctx context.Context, at string, h v1.Hash) (*http.Request, error) {
 
 // repeat attempts an upload until it works, or fails for good, or often enough.
 func (c *Client) repeat(ctx context.Context, attempt func(again bool) error) error {
+	retry := c.cfg.Retry.under(ctx)
 	for failed := 0; ; {
 		err := attempt(failed > 0)
 		if err == nil {
@@ -533,15 +534,18 @@ func (c *Client) repeat(ctx context.Context, attempt func(again bool) error) err
 			return context.Cause(ctx) // whatever went wrong, it was because of that
 		}
 		failed++
-		if failed >= c.cfg.Retry.Tries || !worthwhile(err) {
+		if failed >= retry.Tries || !worthwhile(err) {
 			return err
 		}
 		var s *statusError
-		asked := c.cfg.Retry.Wait
+		asked := retry.Wait
 		if errors.As(err, &s) {
 			asked = max(asked, s.after)
+			if retry.refuses(s.after) {
+				return err
+			}
 		}
-		if err := c.cfg.Retry.pause(ctx, failed, asked); err != nil {
+		if err := retry.pause(ctx, failed, asked); err != nil {
 			return err
 		}
 	}

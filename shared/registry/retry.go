@@ -31,7 +31,30 @@ type Retry struct {
 	// or amid a blob either way, until the connection is given up; default one
 	// minute. To take in what it was sent it may need ten times as long.
 	Stall time.Duration
+	// Longest is how long a registry may ask to be left alone. If it asks for longer,
+	// that is a refusal. The default is to wait whatever is asked, up to five minutes.
+	Longest time.Duration
 }
+
+type retryKey struct{}
+
+// WithRetry has what is asked and sent under the context repeated no more often, and
+// no more patiently, than r says: where an answer is worth less than a long wait for
+// it. How a layer is read is for the client.
+func WithRetry(ctx context.Context, r Retry) context.Context {
+	return context.WithValue(ctx, retryKey{}, r.fill())
+}
+
+// under is r, or less if the context says so.
+func (r Retry) under(ctx context.Context) Retry {
+	if c, ok := ctx.Value(retryKey{}).(Retry); ok {
+		return Retry{min(r.Tries, c.Tries), min(r.Wait, c.Wait), min(r.Stall, c.Stall), c.Longest}
+	}
+	return r
+}
+
+// refuses tells whether a registry asked for more than it is given.
+func (r Retry) refuses(asked time.Duration) bool { return r.Longest > 0 && asked > r.Longest }
 
 // intake is how many times longer a registry may be silent that has been sent
 // something: some check and copy it before they answer.
@@ -156,34 +179,37 @@ type retrying struct {
 
 func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
+	retry := t.retry.under(ctx)
 	bodyless := req.Body == nil || req.Body == http.NoBody
 	if s, ok := req.Body.(*source); ok && !s.take() {
 		return nil, errSpent
 	}
 	for failed := 0; ; {
-		resp, err := t.once(req, bodyless)
+		resp, err := t.once(req, retry.Stall)
 		if err == nil && !passing(resp.StatusCode) {
 			return resp, nil
 		}
 		failed++
-		if failed >= t.retry.Tries || ctx.Err() != nil || !(bodyless || req.GetBody != nil) {
+		if failed >= retry.Tries || ctx.Err() != nil || !(bodyless || req.GetBody != nil) {
 			return resp, err
 		}
 		var asked time.Duration
 		if err == nil {
-			asked = retryAfter(resp.Header, time.Now())
+			if asked = retryAfter(resp.Header, time.Now()); retry.refuses(asked) {
+				return resp, nil
+			}
 			io.CopyN(io.Discard, resp.Body, maxErrorBody) // so that the connection can serve again
 			resp.Body.Close()
 		} else if !broken(err) && !(refused(err) && t.answered(req.URL.Host)) {
 			return nil, err
 		}
-		if err := t.retry.pause(ctx, failed, asked); err != nil {
+		if err := retry.pause(ctx, failed, asked); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (t *retrying) once(req *http.Request, bodyless bool) (*http.Response, error) {
+func (t *retrying) once(req *http.Request, patience time.Duration) (*http.Response, error) {
 	// Always a body of its own: go-containerregistry sends a request again after
 	// renewing its token, and by then the first body is read and closed.
 	if req.GetBody != nil {
@@ -198,7 +224,7 @@ func (t *retrying) once(req *http.Request, bodyless bool) (*http.Response, error
 	// have nothing to say.
 	src, outgoing := req.Body.(*source)
 	ctx, stop := context.WithCancelCause(req.Context())
-	watch := &watch{stop: stop, patience: t.retry.Stall}
+	watch := &watch{stop: stop, patience: patience}
 	switch {
 	case outgoing:
 		src.watched(watch)

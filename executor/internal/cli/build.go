@@ -71,7 +71,7 @@ func (b *builder) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if runs(p) && !mayRun(file) {
+	if runs(p, nil) && !mayRun(file) {
 		// Only a base's triggers run commands, which the base alone could tell.
 		if err := b.enter(ctx, closeAll); err != nil {
 			return err
@@ -264,11 +264,11 @@ func (b *builder) openHost() (*host.Host, error) {
 	})
 }
 
-// runs reports whether the plan runs a command.
-func runs(p *plan.Plan) bool {
+// runs reports whether the plan runs a command that is not known to be cached.
+func runs(p *plan.Plan, known map[*plan.Step]engine.Forecast) bool {
 	for _, stage := range p.Stages {
 		for _, step := range stage.Steps {
-			if _, ok := step.Op.(plan.Run); ok {
+			if _, ok := step.Op.(plan.Run); ok && !known[step].Cached() {
 				return true
 			}
 		}

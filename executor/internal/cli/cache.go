@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -87,29 +88,46 @@ func (b *builder) caching() (*engine.Caching, error) {
 	if b.bases != nil {
 		keep = b.bases.Layer
 	}
-	var places []*cache.Place
-	for i, repo := range repos {
-		place, err := cache.Open(repo, b.client, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || b.readsCache()})
-		if err != nil {
-			return nil, err
-		}
-		places = append(places, place)
-	}
-	var stores []cache.Store
-	for _, p := range places {
-		stores = append(stores, cache.Fresh(p, f.ttl, time.Now))
-	}
 	c := &engine.Caching{
-		Store: b.tracing.Cache(cache.Several(stores[0], stores[1:]...)),
-		Runs:  f.runs, Copies: f.copies, ReadOnly: b.readsCache(),
-		Lineage: b.lineage(), Tool: tool(),
+		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(), Tool: tool(),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	}
-	if f.usage == usageJournal {
-		c.Journals = places[0]
+	var stores []cache.Store
+	for i, repo := range repos {
+		place, err := b.openPlace(repo, cache.Options{Tool: tool(), Keep: keep, ReadOnly: i > 0 || c.ReadOnly})
+		switch {
+		case err != nil:
+			return nil, err
+		case place == nil:
+			stores = append(stores, cache.Nothing{})
+			continue
+		}
+		store := cache.Fresh(place, f.ttl, time.Now)
+		if i > 0 {
+			store = cache.Spare(store, func(err error) {
+				b.env.Log.Warn("the build goes on without the layer cache " + repo + ": " + err.Error())
+			})
+		} else {
+			b.tellOfCache(place, c.ReadOnly)
+		}
+		if i == 0 && f.usage == usageJournal {
+			c.Journals = place
+		}
+		stores = append(stores, store)
 	}
-	b.tellOfCache(places[0], c.ReadOnly)
+	c.Store = b.tracing.Cache(cache.Several(stores[0], stores[1:]...))
 	return c, nil
+}
+
+// openPlace opens one place of the layer cache. A directory that is only read and does
+// not exist is nil: an earlier build would have made it.
+func (b *builder) openPlace(repo string, o cache.Options) (*cache.Place, error) {
+	place, err := cache.Open(repo, b.client, o)
+	if o.ReadOnly && errors.Is(err, fs.ErrNotExist) {
+		b.env.Log.Warn("the layer cache has nothing: " + err.Error())
+		return nil, nil
+	}
+	return place, err
 }
 
 // readsCache reports whether the layer cache is only read. One that the user named is

@@ -77,13 +77,15 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	if err != nil {
 		return err
 	}
-	box, err := b.sandbox(ctx, p)
-	if err != nil {
-		return err
-	}
 	cached, err := b.forecast(ctx, p, bases)
 	if err != nil {
 		return err
+	}
+	var box report.Sandbox
+	if runs(p, cached) {
+		if box, err = b.sandbox(ctx, p); err != nil {
+			return err
+		}
 	}
 	return report.Build{
 		File: file, Path: fromHere(b.dockerfile.Path), Plan: p, Destinations: b.pushes(), Sandbox: box,
@@ -132,9 +134,6 @@ func (b *builder) pushes() []string {
 
 // sandbox finds out where commands would run.
 func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, error) {
-	if !runs(p) {
-		return report.Sandbox{}, nil
-	}
 	box := report.Sandbox{Needed: true}
 	dirs := isolated.StateDirs(b.kanikoDir())
 	defer forget(dirs)()

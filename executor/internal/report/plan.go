@@ -251,7 +251,7 @@ func (b Build) step(d *planned, s *plan.Step) stepOf {
 	switch op := s.Op.(type) {
 	case plan.Run:
 		out.User, out.Network = op.User, !op.Offline
-		if out.Network {
+		if out.Network && !b.Cache[s].Cached() {
 			d.Network = append(d.Network, networkOf{"run", out.Text, out.Line})
 		}
 		for _, m := range op.Mounts {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -239,13 +240,25 @@ func (p *Place) put(ctx context.Context, d *draft, tag string) error {
 		return err
 	}
 	defer release()
-	err = p.attempt(ctx, d, raw, tag)
-	if p.back.incomplete(err) {
-		// What was there when this build looked has been deleted since.
-		err = p.attempt(ctx, d, raw, tag)
+	for tried := 1; ; tried++ {
+		err := p.attempt(ctx, d, raw, tag)
+		if !p.back.incomplete(err) || tried == attempts {
+			return err
+		}
+		// What was there when this build looked has been deleted since; or another
+		// build is pushing the same, and the registry (Docker's of 2.8) writes the note
+		// that it is there anew.
+		select {
+		case <-time.After(time.Duration(tried) * 100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return err
 }
+
+// attempts is how often a manifest is put of which the registry says that it lacks
+// something.
+const attempts = 3
 
 func (p *Place) attempt(ctx context.Context, d *draft, raw []byte, tag string) error {
 	g, gctx := errgroup.WithContext(ctx)

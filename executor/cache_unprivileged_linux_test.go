@@ -72,7 +72,7 @@ func TestCacheUnprivileged(t *testing.T) {
 		t.Run(isolation, func(t *testing.T) {
 			here := *f
 			here.t = t
-			said := here.check(command(t, "--isolation=" + isolation))
+			said := here.check(command(t, "--isolation="+isolation))
 			if strings.Contains(said, "] running the") {
 				t.Errorf("something ran:\n%s", said)
 			}

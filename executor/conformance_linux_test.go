@@ -105,7 +105,7 @@ func (d drivers) build(t *testing.T, c *conformance.Built) {
 // checkCached builds with an empty cache, and again with what that left in it: no
 // command may run any more, and the image is the same.
 func checkCached(t *testing.T, c *conformance.Built, want v1.Hash) {
-	cache := "--cache-repo=oci:" + t.TempDir()
+	cache := "--cache-repo=" + c.Registry() + "/cache/" + strings.ToLower(c.Name)
 	cold := isolatedCommand(t, c, "--isolation=namespaces", "--cache", cache)
 	if got := check(t, c, "isolated", cold); len(got) != 1 || got[0] != want {
 		t.Fatalf("with an empty cache the image is %s, without one %s", got, want)

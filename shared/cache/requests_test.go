@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -130,8 +131,12 @@ func TestPut_mount(t *testing.T) {
 		if err := c.PushLayer(ctx, repo, e.Layer); err != nil {
 			t.Error(err)
 		}
-		if s.Count("GET blob cache") != 1 {
-			t.Errorf("to %s: %q", to, s.Requests())
+		// The server notes a request when it has ended, which may be after its reader has.
+		for wait := 0; s.Count("GET blob cache") != 1; wait++ {
+			if wait == 500 {
+				t.Fatalf("to %s: %q", to, s.Requests())
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }

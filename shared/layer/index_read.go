@@ -75,16 +75,18 @@ func (i *indexReader) next() (Change, error) {
 		return c, i.content(&c)
 	}
 	if c.Kind == Put && c.Node.Type == tree.File && c.Hard == "" {
-		c.Open = func() (io.ReadCloser, error) { return openless(c) }
+		c.Open = openless(c.Path, c.Node.Size)
 	}
 	return c, nil
 }
 
-func openless(c Change) (io.ReadCloser, error) {
-	if c.Node.Size == 0 {
-		return io.NopCloser(strings.NewReader("")), nil
+func openless(p tree.Path, size int64) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		if size == 0 {
+			return io.NopCloser(strings.NewReader("")), nil
+		}
+		return nil, fmt.Errorf("open %s: %w", p.Abs(), tree.ErrNoContent)
 	}
-	return nil, fmt.Errorf("open %s: %w", c.Path.Abs(), tree.ErrNoContent)
 }
 
 // line is the next line, without its end.

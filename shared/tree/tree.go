@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -156,13 +157,15 @@ func (t *Tree) make(p Path) *node {
 	if t.root == nil {
 		t.root = &node{Node: implicit, children: map[string]*node{}}
 	}
-	n, at := t.root, Root
-	for _, name := range p.Components() {
+	n, end := t.root, 0 // n is at p[:end]
+	for rest := string(p); rest != ""; {
 		if !n.IsDir() {
-			t.unlink(at, n)
-			delete(t.kept, at)
+			t.unlink(p[:end], n)
+			delete(t.kept, p[:end])
 			n.Node = implicit
 		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
 		if n.children == nil {
 			n.children = map[string]*node{}
 		}
@@ -171,7 +174,10 @@ func (t *Tree) make(p Path) *node {
 			child = &node{Node: implicit}
 			n.children[name] = child
 		}
-		n, at = child, at.Join(name)
+		n, end = child, len(p)-len(rest)
+		if rest != "" {
+			end-- // the slash
+		}
 	}
 	return n
 }
@@ -272,8 +278,12 @@ func (t *Tree) Open(p Path) (io.ReadCloser, error) {
 // ErrNoContent says that a file is known by its metadata only.
 var ErrNoContent = errors.New("content not at hand")
 
-// Copy makes a Tree of what fsys shows; contents are not read.
+// Copy makes a Tree of what fsys shows; contents are not read, but those that
+// [Tree.Keep] was given are in the copy of a Tree.
 func Copy(fsys FS) (*Tree, error) {
+	if from, ok := fsys.(*Tree); ok {
+		return from.clone(), nil
+	}
 	t := &Tree{}
 	for e, err := range fsys.Walk(Root) {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -288,10 +298,32 @@ func Copy(fsys FS) (*Tree, error) {
 			return nil, err
 		}
 	}
-	if from, ok := fsys.(*Tree); ok {
-		for p, content := range from.kept {
-			t.Keep(p, content)
+	return t, nil
+}
+
+func (t *Tree) clone() *Tree {
+	out := &Tree{kept: maps.Clone(t.kept)}
+	if t.root != nil {
+		out.root = t.root.clone(map[*inode]*inode{})
+	}
+	return out
+}
+
+// clone copies n and what is below it. hard are the copies of inodes so far; their
+// names are in the order in which a walk finds them, as in every copy.
+func (n *node) clone(hard map[*inode]*inode) *node {
+	c := &node{Node: n.Node}
+	if n.hard != nil {
+		if hard[n.hard] == nil {
+			hard[n.hard] = &inode{names: slices.SortedFunc(slices.Values(n.hard.names), Compare)}
+		}
+		c.hard = hard[n.hard]
+	}
+	if n.children != nil {
+		c.children = make(map[string]*node, len(n.children))
+		for name, child := range n.children {
+			c.children[name] = child.clone(hard)
 		}
 	}
-	return t, nil
+	return c
 }

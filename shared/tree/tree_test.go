@@ -130,6 +130,73 @@ func TestTree_links(t *testing.T) {
 	}
 }
 
+// TestTree_linkBecomesParent: a file of two names gives one of them up to a directory.
+func TestTree_linkBecomesParent(t *testing.T) {
+	for _, p := range []tree.Path{"a", "d/a", "d/e/a"} {
+		var tr tree.Tree
+		tr.Put("b", tree.Node{Type: tree.File})
+		if err := tr.Link(p, "b"); err != nil {
+			t.Fatal(err)
+		}
+		tr.Keep(p, "text")
+		tr.Put(p+"/x/y", tree.Node{Type: tree.File})
+		if got := tr.Links("b"); got != nil {
+			t.Errorf("%s: the other name has links %q", p, got)
+		}
+		if n, ok := tr.Lookup(p); !ok || !n.IsDir() {
+			t.Errorf("%s is %+v", p, n)
+		}
+		if _, err := tr.Open(p); err == nil {
+			t.Errorf("%s still has a content", p)
+		}
+	}
+}
+
+func TestCopy_isIndependent(t *testing.T) {
+	var tr tree.Tree
+	tr.Put("d/c", tree.Node{Type: tree.File, Size: 7})
+	for _, p := range []tree.Path{"d/b", "a"} {
+		if err := tr.Link(p, "d/c"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.Put("etc/passwd", tree.Node{Type: tree.File})
+	tr.Keep("etc/passwd", "root")
+	before := paths(t, &tr, "")
+	copied, err := tree.Copy(&tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := paths(t, copied, ""); got != before {
+		t.Errorf("copy is %q, want %q", got, before)
+	}
+	if got := copied.Links("d/b"); !slices.Equal(got, []tree.Path{"a", "d/b", "d/c"}) {
+		t.Errorf("copy has links %q", got)
+	}
+	copied.Remove("d/c")
+	copied.Put("new/x", tree.Node{Type: tree.File})
+	copied.Keep("etc/passwd", "other")
+	if got := paths(t, &tr, ""); got != before {
+		t.Errorf("after changes of the copy the original is %q, want %q", got, before)
+	}
+	if got := tr.Links("a"); len(got) != 3 {
+		t.Errorf("original has links %q", got)
+	}
+	if got := copied.Links("a"); !slices.Equal(got, []tree.Path{"a", "d/b"}) {
+		t.Errorf("changed copy has links %q", got)
+	}
+	r, err := tr.Open("etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(r); string(b) != "root" {
+		t.Errorf("original keeps %q", b)
+	}
+	if empty, err := tree.Copy(&tree.Tree{}); err != nil || empty.Len() != 0 {
+		t.Errorf("copy of nothing has %d entries, %v", empty.Len(), err)
+	}
+}
+
 func TestTree_open(t *testing.T) {
 	var tr tree.Tree
 	tr.Put("etc/passwd", tree.Node{Type: tree.File})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"fmt"
 	"io"
 	"os"
@@ -188,8 +189,8 @@ func machine(ctx context.Context, dir, executor, before string) string {
 		out("podman", "--version"),
 		"load average before the first build " + before,
 	}
-	if _, err := exec.LookPath("buildkitd"); err == nil {
-		parts = append(parts, out("buildkitd", "--version"))
+	if file, err := exec.LookPath("buildkitd"); err == nil {
+		parts = append(parts, "buildkitd "+moduleVersion(file, "github.com/moby/buildkit"))
 	}
 	if executor != "" {
 		parts = append(parts, "executor of commit "+out("git", "describe", "--always", "--dirty"))
@@ -202,4 +203,18 @@ func load() string {
 	b, _ := os.ReadFile("/proc/loadavg")
 	one, _, _ := strings.Cut(string(b), " ")
 	return one
+}
+
+// moduleVersion is the version of a module that a Go program was made of: what `go build` puts into a binary, even where the program itself was not told.
+func moduleVersion(file, module string) string {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return "?"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return "?"
 }

@@ -37,6 +37,9 @@ type Site struct {
 	cases map[string]http.Handler
 }
 
+// Registry is the host of the registry that the case's bases are in.
+func (b *Built) Registry() string { return b.names["registry"] }
+
 // Open starts a site. registry is a host:port that takes any push over plain HTTP.
 // The caller closes the site.
 func Open(ctx context.Context, registry string) (*Site, error) {

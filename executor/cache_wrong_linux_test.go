@@ -287,20 +287,19 @@ func TestCacheRefused(t *testing.T) {
 	}
 }
 
-// TestCacheImmutable: where tags cannot be moved, entries are made and found, and only
-// the names of journals that move cannot be had.
+// TestCacheImmutable: where tags cannot be moved, entries are made and found, and that
+// the names of journals that move cannot be had is nobody's business.
 func TestCacheImmutable(t *testing.T) {
 	f := newFixture(t, registrytest.Config{Immutable: true})
 	if w := warnings(f.build("--isolation=namespaces")); len(w) > 0 {
 		t.Errorf("warned %q", w)
 	}
-	w := warnings(f.build("--isolation=in-place"))
-	if len(w) != 1 || !strings.Contains(w[0], "no journal was left") && !strings.Contains(w[0], "journal is kept") {
+	if w := warnings(f.build("--isolation=in-place")); len(w) > 0 {
 		t.Errorf("warned %q", w)
 	}
 	// An entry that is too old cannot be replaced, unless by one of the same second.
 	for _, w := range warnings(f.build("--isolation=namespaces", "--cache-ttl=0")) {
-		if !strings.Contains(w, "the layer cache does not take what is made") && !strings.Contains(w, "no journal was left") {
+		if !strings.Contains(w, "the layer cache does not take what is made") {
 			t.Errorf("warned %q", w)
 		}
 	}

@@ -189,7 +189,9 @@ func (b *build) leaveJournal(img v1.Image, failed error) {
 			j.Steps = append(j.Steps, step)
 		}
 	}
-	if err := b.Cache.Journals.Record(b.outer, j); err != nil && b.outer.Err() == nil {
+	err := b.Cache.Journals.Record(b.outer, j)
+	// Where tags cannot be moved, a journal is there and only not the last one.
+	if moved := new(cache.TagError); err != nil && b.outer.Err() == nil && !errors.As(err, &moved) {
 		b.warn("no journal was left in the layer cache: " + err.Error())
 	}
 }

@@ -110,7 +110,8 @@ func TestRegistry_several(t *testing.T) {
 			t.Errorf("%s:%s is %q", at.repo, at.tag, got)
 		}
 	}
-	if n := a.Count("PUT upload"); n != 3+2 { // three layers once, the config in each repository
+	// Three layers once; the config too if the first repository has it before the second is asked.
+	if n := a.Count("PUT upload"); n != 3+1 && n != 3+2 {
 		t.Errorf("%d uploads to one registry: %q", n, a.Requests())
 	}
 	slices.Sort(said)

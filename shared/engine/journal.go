@@ -152,7 +152,7 @@ func (s *stage) place(w *work) (at, occurrence int) {
 }
 
 // tellMissed tells the user why a step is done.
-func (b *build) tellMissed(_ context.Context, w *work, out io.Writer) {
+func (w *work) tellMissed(out io.Writer) {
 	if out == nil || len(w.missed) == 0 {
 		return
 	}
@@ -161,8 +161,7 @@ func (b *build) tellMissed(_ context.Context, w *work, out io.Writer) {
 
 // leaveJournal leaves word of what the build used of the cache.
 func (b *build) leaveJournal(img v1.Image, failed error) {
-	var lost *cache.LostError
-	if !b.keeps() || b.Cache.Journals == nil || b.outer.Err() != nil || errors.As(failed, &lost) {
+	if !b.keeps() || b.Cache.Journals == nil || b.outer.Err() != nil {
 		return
 	}
 	j := cache.Journal{Lineage: b.Cache.Lineage, Started: b.started.UTC(), Ended: b.now(), Tool: b.Cache.Tool}

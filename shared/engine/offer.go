@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"io"
 	"slices"
@@ -27,7 +26,7 @@ func (b *build) asks(w *work) bool {
 func (b *build) keepsStep(w *work) bool { return b.keeps() && b.asks(w) }
 
 // offer puts what a step left into the cache, under each of its names.
-func (s *stage) offer(_ context.Context, w *work, c *capture) {
+func (s *stage) offer(w *work, c *capture) {
 	w.use = cache.Done
 	if c.blob != nil {
 		w.size, _ = c.blob.Size()
@@ -45,7 +44,7 @@ func (s *stage) offer(_ context.Context, w *work, c *capture) {
 }
 
 // offerSquashed is offer for the layer of all of a stage's steps.
-func (s *stage) offerSquashed(_ context.Context, c *capture) {
+func (s *stage) offerSquashed(c *capture) {
 	last := s.lastOfFiles()
 	if !s.build.keeps() || s.whole.key == "" || last == nil {
 		return

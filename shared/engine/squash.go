@@ -57,7 +57,7 @@ func (s *stage) squashed(ctx context.Context) error {
 	if s.known != nil {
 		s.known.add(c.blob, true)
 	}
-	s.offerSquashed(ctx, c)
+	s.offerSquashed(c)
 	return s.remember(last, c.blob)
 }
 

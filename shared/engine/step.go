@@ -62,7 +62,7 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 	if w.entry != nil {
 		return s.reuse(ctx, w, export)
 	}
-	s.build.tellMissed(ctx, w, out)
+	w.tellMissed(out)
 	c := &capture{
 		stage: s, key: fmt.Sprintf("step:%d/%d", s.plan.Index, i), export: export, index: s.build.keepsStep(w),
 	}
@@ -77,7 +77,7 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 	if c.blob != nil {
 		r.Layer = v1.Layer(c.blob)
 	}
-	s.offer(ctx, w, c)
+	s.offer(w, c)
 	return r, nil
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"io"
-	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -34,11 +33,9 @@ func (s *stage) offer(w *work, c *capture) {
 	if !s.build.keepsStep(w) {
 		return
 	}
-	var results []cache.Result
-	for _, d := range []definition{w.planned, w.found} {
-		if d.key != "" && !slices.ContainsFunc(results, func(r cache.Result) bool { return r.Definition == d.text }) {
-			results = append(results, s.entry(w, d, c.layer(), c.openIndex()))
-		}
+	results := []cache.Result{s.entry(w, w.planned, c.layer(), c.openIndex())}
+	if w.found.key != "" && w.found.key != w.planned.key {
+		results = append(results, s.entry(w, w.found, c.layer(), c.openIndex()))
 	}
 	s.build.put(c.exported, w, results...)
 }

@@ -65,7 +65,7 @@ func runCheck(cmd *cobra.Command, env *command.Env, f flags) error {
 // serves that has the Dockerfile.
 func (b *builder) find(anywhere bool) error {
 	var err error
-	b.context, err = buildcontext.Locate(b.flags.context)
+	b.context, err = buildcontext.Locate(b.flags.context.address)
 	if err != nil && anywhere {
 		b.context, err = buildcontext.Locate(".")
 	}

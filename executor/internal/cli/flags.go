@@ -16,7 +16,7 @@ import (
 
 // flags are the executor's flags, under kaniko's names.
 type flags struct {
-	context      string
+	context      contextFlags
 	dockerfile   string
 	destinations []string
 	buildArgs    []string
@@ -51,7 +51,7 @@ type flags struct {
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.context, "context", "c", "/workspace", "directory of the build context, as PATH or dir://PATH")
+	f.context.bind(fs)
 	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context")
 	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")

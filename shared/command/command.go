@@ -128,12 +128,11 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 
 	root := p.New(env)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	root.AddCommand(versionCommand(p.Name))
+	root.AddCommand(versionCommand(p.Name), manCommand(p.Name))
 	var flags logFlags
 	flags.bind(root.PersistentFlags())
 
@@ -146,6 +145,9 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 		}
 		inner := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := setFromEnvironment(c.Flags(), env.LookupEnv); err != nil {
+				return err
+			}
 			if err := env.handler.configure(flags, env.LookupEnv, env.Terminal() != nil); err != nil {
 				return err
 			}

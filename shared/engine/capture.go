@@ -71,6 +71,7 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
+		Compression: c.stage.build.Compression,
 	})
 	if err != nil {
 		return err

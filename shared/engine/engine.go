@@ -11,6 +11,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/image"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -39,6 +41,11 @@ type Config struct {
 	Clamp   bool
 	// Squash makes one layer of all of a stage's steps (--single-snapshot).
 	Squash bool
+	// Compression is that of layers which the build makes; those of bases, and of the
+	// cache, are as they are.
+	Compression layer.Compression
+	// Form is what the image's manifest is to be like.
+	Form image.Form
 }
 
 // Limits bounds what goes on at once; a zero field means a default.

@@ -217,6 +217,14 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
+	compression, err := b.flags.out.layers()
+	if err != nil {
+		return err
+	}
+	form, err := b.flags.out.form()
+	if err != nil {
+		return err
+	}
 	var drivers []sandbox.Driver
 	defer func() {
 		for _, d := range drivers {
@@ -238,6 +246,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 		Remotes: fetcher,
 		Bases:   b.images(b.bases), Sandboxes: open, Exporter: out, Cache: caching,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
+		Compression: compression, Form: form,
 	})
 	if err != nil {
 		return err

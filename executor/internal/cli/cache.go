@@ -134,7 +134,7 @@ func (b *builder) openPlace(repo string, o cache.Options) (*cache.Place, error) 
 // written although the image is not pushed.
 func (b *builder) readsCache() bool {
 	f := b.flags.cache
-	return f.noPush || b.flags.noPush && len(f.repos) == 0
+	return f.noPush || b.flags.out.keptHere() && len(f.repos) == 0
 }
 
 func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
@@ -143,7 +143,7 @@ func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
 		b.env.Log.Info("layer cache: reading " + place.String() + " only; with --no-push, layers go to a --cache-repo that is given")
 	case readOnly:
 		b.env.Log.Debug("layer cache: reading " + place.String())
-	case b.flags.noPush:
+	case b.flags.out.keptHere():
 		b.env.Log.Info("layer cache: layers go to " + place.String() + " although the image is not pushed; --no-push-cache keeps them here")
 	default:
 		b.env.Log.Debug("layer cache: " + place.String())
@@ -162,7 +162,7 @@ func (f *flags) cacheRepos() []string {
 	case len(c.repos) > 0:
 		return c.repos
 	}
-	tag, err := name.NewTag(f.destinations[0], name.WeakValidation)
+	tag, err := name.NewTag(f.out.destinations[0], name.WeakValidation)
 	if err != nil {
 		return nil // the destination is refused where it is needed
 	}
@@ -205,8 +205,8 @@ func tool() string { return "kaniko executor " + command.Release }
 // goes to the same place, from the same Dockerfile.
 func (b *builder) lineage() string {
 	where := ""
-	if len(b.flags.destinations) > 0 {
-		if tag, err := b.client.Tag(b.flags.destinations[0]); err == nil {
+	if len(b.flags.out.destinations) > 0 {
+		if tag, err := b.client.Tag(b.flags.out.destinations[0]); err == nil {
 			where = tag.Context().Name()
 		}
 	}

@@ -16,24 +16,20 @@ import (
 
 // flags are the executor's flags, under kaniko's names.
 type flags struct {
-	context      contextFlags
-	dockerfile   string
-	destinations []string
-	buildArgs    []string
-	target       string
-	platform     string
-	labels       []string
+	context    contextFlags
+	dockerfile string
+	buildArgs  []string
+	target     string
+	platform   string
+	labels     []string
 
 	secrets     []string
 	agents      []string
 	contexts    []string
 	cacheMounts string
 
-	noPush     bool
-	tarPath    string
-	ociLayout  string
-	digestFile string
-	registry   registry.Options
+	out      outputFlags
+	registry registry.Options
 
 	cache cacheFlags
 
@@ -53,7 +49,6 @@ type flags struct {
 func (f *flags) bind(fs *pflag.FlagSet) {
 	f.context.bind(fs)
 	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context")
-	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
 	fs.StringVar(&f.target, "target", "", "`stage` to build, by name or number; the last by default")
 
@@ -65,10 +60,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.contexts, "build-context", nil, "`NAME=VALUE`: another build context, a directory, docker-image://REF or oci-layout://DIR; repeatable")
 	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
-	fs.BoolVar(&f.noPush, "no-push", false, "build only")
-	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
-	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
-	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
+	f.out.bind(fs)
 	f.registry.Bind(fs)
 	f.cache.bind(fs)
 
@@ -105,16 +97,13 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 
 // checkBuild finds what is wrong with the flags of a build taken together.
 func (f *flags) checkBuild() error {
-	switch {
-	case len(f.destinations) == 0 && f.tarPath != "":
-		return errors.New("--tarPath needs --destination, the name that the image is saved under")
-	case len(f.destinations) == 0 && !f.noPush && f.ociLayout == "":
-		return errors.New("no --destination to push to; give --no-push to build only")
-	}
-	if err := f.cache.check(len(f.destinations) > 0); err != nil {
+	if err := f.out.check(); err != nil {
 		return err
 	}
-	if f.cache.offline && len(f.destinations) > 0 && !f.noPush && f.tarPath == "" {
+	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
+		return err
+	}
+	if f.cache.offline && f.out.pushes() {
 		return errors.New("--offline cannot push: give --no-push, with --oci-layout-path or --tarPath")
 	}
 	return f.checkValues()
@@ -145,7 +134,7 @@ func (f *flags) checkValues() error {
 			return fmt.Errorf("--customPlatform %q: %w", f.platform, err)
 		}
 	}
-	return nil
+	return f.out.checkForm()
 }
 
 // targetPlatform is what the image is for; zero if that was not said.

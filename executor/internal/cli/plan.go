@@ -32,7 +32,7 @@ nothing and leaves nothing behind. It takes the flags of a build.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
-			if err := f.cache.check(len(f.destinations) > 0); err != nil {
+			if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
 			if err := f.checkValues(); err != nil {
@@ -118,18 +118,22 @@ func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases
 			}
 		}
 	}
+	compression, err := b.flags.out.layers()
+	if err != nil {
+		return nil, err
+	}
 	return engine.Probe(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Bases: bases, Cache: caching, Created: created, Clamp: prescribed,
-		Squash: b.flags.singleSnapshot,
+		Squash: b.flags.singleSnapshot, Compression: compression,
 	}), nil
 }
 
 // pushes are the references that a build would push to.
 func (b *builder) pushes() []string {
-	if b.flags.noPush || b.flags.tarPath != "" {
+	if !b.flags.out.pushes() {
 		return nil
 	}
-	return b.flags.destinations
+	return b.flags.out.destinations
 }
 
 // sandbox finds out where commands would run.

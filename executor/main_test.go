@@ -56,6 +56,8 @@ func TestMain(m *testing.M) {
 //	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
+//	manifest LAYOUT       prints its manifest
+//	larger LAYOUT OTHER   succeeds if the blobs of the first are more bytes
 //	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
@@ -72,6 +74,12 @@ func TestScripts(t *testing.T) {
 		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
 		"leak":   leak,
+		"larger": larger,
+		"manifest": func(ts *testscript.TestScript, _ bool, args []string) {
+			raw, err := open(ts, args[0]).RawManifest()
+			ts.Check(err)
+			fmt.Fprintf(ts.Stdout(), "%s\n", raw)
+		},
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
@@ -177,6 +185,21 @@ func open(ts *testscript.TestScript, dir string) v1.Image {
 	img, err := index.Image(m.Manifests[0].Digest)
 	ts.Check(err)
 	return img
+}
+
+// larger compares how many bytes the layers of two layouts have.
+func larger(ts *testscript.TestScript, _ bool, args []string) {
+	size := func(dir string) (sum int64) {
+		m, err := open(ts, dir).Manifest()
+		ts.Check(err)
+		for _, l := range m.Layers {
+			sum += l.Size
+		}
+		return sum
+	}
+	if a, b := size(args[0]), size(args[1]); a <= b {
+		ts.Fatalf("%s has %d bytes, %s %d", args[0], a, args[1], b)
+	}
 }
 
 func files(ts *testscript.TestScript, img v1.Image) {

@@ -30,7 +30,7 @@ type capture struct {
 // commit captures what a command changed.
 func (c *capture) commit(ctx context.Context) error {
 	c.shown = true
-	return c.encode(ctx, c.stage.box.Commit(ctx, c.key), drain)
+	return c.encode(ctx, without(c.stage.ignored(), c.stage.box.Commit(ctx, c.key)), drain)
 }
 
 // place captures changes and lets them take effect in the stage, reading each

@@ -97,7 +97,7 @@ func (s *stage) name(w *work, at state, readings []listed) (definition, state) {
 	for i, r := range readings {
 		texts[i] = r.Listing
 	}
-	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp(), Compression: s.build.compression()}, texts)
+	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp(), Compression: s.build.compression(), Ignored: s.ignoredText()}, texts)
 	if at.unknown {
 		return defined(d), unknown
 	}

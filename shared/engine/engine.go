@@ -44,6 +44,8 @@ type Config struct {
 	// Compression is that of layers which the build makes; those of bases, and of the
 	// cache, are as they are.
 	Compression layer.Compression
+	// Ignored are paths at and below which what commands change is not in the image.
+	Ignored []tree.Path
 	// Form is what the image's manifest is to be like.
 	Form image.Form
 }

@@ -29,6 +29,8 @@ type Inputs struct {
 	Clamp time.Time
 	// Compression is how the layer is compressed, in words; empty is the usual way.
 	Compression string
+	// Ignored are absolute paths at and below which what a command changes is not kept.
+	Ignored []string
 }
 
 // Identity names a file system by how it came to be; its zero value is the empty one.
@@ -176,6 +178,11 @@ func DefinitionOf(op Op, in Inputs, readings []*Listing) cachekey.Definition {
 	}
 	if in.Compression != "" {
 		d.w.Line("compression", in.Compression)
+	}
+	if _, ok := op.(Run); ok {
+		for _, path := range slices.Sorted(slices.Values(in.Ignored)) {
+			d.w.Line("ignored", path)
+		}
 	}
 	return d.w.Definition()
 }

@@ -246,7 +246,7 @@ func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
 		Remotes: fetcher,
 		Bases:   b.images(b.bases), Sandboxes: open, Exporter: out, Cache: caching,
 		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
-		Compression: compression, Form: form,
+		Compression: compression, Form: form, Ignored: b.flags.ignored(),
 	})
 	if err != nil {
 		return err

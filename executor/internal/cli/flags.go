@@ -10,8 +10,10 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // flags are the executor's flags, under kaniko's names.
@@ -41,6 +43,8 @@ type flags struct {
 	force           bool
 	isolation       string
 	kanikoDir       string
+	ignoredPaths    []string
+	legacy          legacyFlags
 
 	check  bool
 	format string
@@ -72,27 +76,19 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
 	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
 	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own; KANIKO_DIR)")
-	fs.SetNormalizeFunc(normalize)
+	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
+	f.legacy.bind(fs)
+	command.Spell(fs, map[string][]string{
+		"tarPath":           {"tar-path"},
+		"snapshotMode":      {"snapshot-mode"},
+		"whitelist-var-run": {"ignore-var-run"},
+		"customPlatform":    {"custom-platform", "platform"},
+	})
 }
 
 // bindFormat is for commands that report.
 func (f *flags) bindFormat(fs *pflag.FlagSet, allowed ...report.Format) {
 	fs.StringVar(&f.format, "format", string(report.Text), "`format` of the report: "+formats(allowed))
-}
-
-// normalize accepts the spellings of later kaniko versions.
-func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "tar-path":
-		name = "tarPath"
-	case "snapshot-mode":
-		name = "snapshotMode"
-	case "ignore-var-run":
-		name = "whitelist-var-run"
-	case "custom-platform", "platform":
-		name = "customPlatform"
-	}
-	return pflag.NormalizedName(name)
 }
 
 // checkBuild finds what is wrong with the flags of a build taken together.
@@ -124,6 +120,11 @@ func (f *flags) checkValues() error {
 			return fmt.Errorf("--build-arg %q has no name", arg)
 		}
 	}
+	for _, path := range f.ignoredPaths {
+		if !strings.HasPrefix(path, "/") || tree.Clean(path) == tree.Root {
+			return fmt.Errorf("--ignore-path %q is not an absolute path below /", path)
+		}
+	}
 	for _, label := range f.labels {
 		if name, _, ok := strings.Cut(label, "="); name == "" || !ok {
 			return fmt.Errorf("--label %q is not KEY=VALUE", label)
@@ -144,6 +145,15 @@ func (f *flags) targetPlatform() v1.Platform {
 	}
 	p, _ := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}) // check has tried it
 	return p
+}
+
+// ignored are the paths of --ignore-path.
+func (f *flags) ignored() []tree.Path {
+	var all []tree.Path
+	for _, path := range f.ignoredPaths {
+		all = append(all, tree.Clean(path))
+	}
+	return all
 }
 
 // labelMap are the labels by name.

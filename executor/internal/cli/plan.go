@@ -124,7 +124,7 @@ func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases
 	}
 	return engine.Probe(ctx, engine.Config{
 		Plan: p, Context: files, Contexts: contexts, Bases: bases, Cache: caching, Created: created, Clamp: prescribed,
-		Squash: b.flags.singleSnapshot, Compression: compression,
+		Squash: b.flags.singleSnapshot, Compression: compression, Ignored: b.flags.ignored(),
 	}), nil
 }
 

@@ -40,6 +40,9 @@ namespaces are allowed, in one of its own.`,
 			if err := f.checkBuild(); err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
+			if grant == nil { // else the process before this one has told
+				f.legacy.tell(env.Log)
+			}
 			b := &builder{flags: f, env: env, grant: grant}
 			return b.run(cmd.Context())
 		},

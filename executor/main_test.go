@@ -23,6 +23,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/cli"
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -99,6 +100,8 @@ func TestScripts(t *testing.T) {
 			case "busybox":
 				_, err := os.Stat(busybox)
 				return err == nil, nil
+			case "emulated":
+				return host.Runs(t.Context(), t.TempDir(), v1.Platform{OS: "linux", Architecture: "s390x"}) == nil, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "namespaces":

@@ -50,7 +50,7 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 }
 
 // inPlace is the driver on this container's own root.
-func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
+func (b *builder) inPlace(ctx context.Context, cleanup bool) (sandbox.Driver, error) {
 	keep := b.keep()
 	if slices.Contains(keep, "/") {
 		return nil, &rootContextError{}
@@ -61,7 +61,7 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 		Keep:          keep,
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
-		Cleanup:       b.flags.cleanup,
+		Cleanup:       cleanup,
 		Force:         b.flags.force,
 		Warn:          func(text string) { b.env.Log.Warn(text) },
 	})

@@ -23,6 +23,8 @@ type Registry struct {
 	Client *registry.Client
 	Tags   []name.Tag
 	Pushed func(Result) // may be nil; called by Image, one call at a time
+	// Untagged leaves the tags as they are: the image is only known by its digest.
+	Untagged bool
 
 	mu     sync.Mutex
 	failed map[string]error // by repository
@@ -217,7 +219,7 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 			err := r.failed[t.Context().Name()]
 			r.mu.Unlock()
 			if err == nil {
-				err = r.Client.PushImage(ctx, t, img)
+				err = r.Client.PushImage(ctx, r.reference(t, digest), img)
 			}
 			results[i] = Result{t, digest, err}
 			if r.Pushed != nil {
@@ -229,6 +231,19 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 		})
 	}
 	g.Wait()
+	return pushError(ctx, results)
+}
+
+// reference is what an image with this digest is pushed under.
+func (r *Registry) reference(t name.Tag, digest v1.Hash) name.Reference {
+	if r.Untagged {
+		return t.Context().Digest(digest.String())
+	}
+	return t
+}
+
+// pushError is what to say of results, nil if all are good.
+func pushError(ctx context.Context, results []Result) error {
 	for _, res := range results {
 		if res.Err == nil {
 			continue

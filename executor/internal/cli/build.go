@@ -142,7 +142,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 		Options:   b.flags.registryOptions(),
 		Keychain:  keychain.FromEnvironment(b.env.Getenv),
 		Wrap:      b.tracing.Transport,
-		UserAgent: "kaniko/" + command.Release,
+		UserAgent: userAgent(b.env.Getenv),
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
 			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
@@ -158,6 +158,16 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 		return nil, errors.Join(err, b.bases.Close(), b.work.Close())
 	}
 	return func() error { return errors.Join(b.closeStore(), b.bases.Close(), b.work.Close()) }, nil
+}
+
+// userAgent is what registries are told of this program. Who started it may add a
+// word, as kaniko allows.
+func userAgent(getenv func(string) string) string {
+	agent := "kaniko/" + command.Release
+	if upstream := getenv("UPSTREAM_CLIENT_TYPE"); upstream != "" {
+		agent += "," + upstream
+	}
+	return agent
 }
 
 // compile makes the plan for a platform.

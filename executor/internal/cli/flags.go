@@ -77,7 +77,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.whitelistVarRun, "whitelist-var-run", true, "leave /var/run out of the image where it is a directory of this container")
 	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
 	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
-	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own; KANIKO_DIR)")
+	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own)")
 	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
 	f.legacy.bind(fs)
 	command.Spell(fs, map[string][]string{

@@ -87,7 +87,7 @@ func (x *indexer) run(ctx context.Context, images []string) error {
 		return err
 	}
 	x.client = registry.New(registry.Config{
-		Options: x.registry, Keychain: keychain.FromEnvironment(x.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: x.registry, Keychain: keychain.FromEnvironment(x.env.Getenv), UserAgent: userAgent(x.env.Getenv),
 	})
 	index, err := x.exporter(ctx)
 	if err != nil {

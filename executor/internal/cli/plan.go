@@ -70,7 +70,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: userAgent(b.env.Getenv),
 	})
 	b.client, b.tracing = client, &trace.Provider{}
 	if b.store, err = b.openStore(); err != nil {
@@ -150,7 +150,7 @@ func (b *builder) pushes() []string {
 // sandbox finds out where commands would run.
 func (b *builder) sandbox(ctx context.Context, p *plan.Plan, known map[*plan.Step]engine.Forecast) (report.Sandbox, error) {
 	box := report.Sandbox{Needed: true}
-	dirs := isolated.StateDirs(b.kanikoDir())
+	dirs := isolated.StateDirs(b.flags.kanikoDir)
 	defer forget(dirs)()
 	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), dirs)
 	if cause := ctx.Err(); cause != nil {

@@ -62,6 +62,7 @@ func TestMain(m *testing.M) {
 //	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	inplace STATUS ARG…   runs the executor in a root of its own, on Linux as root
 //	tags REPOSITORY       prints the tags of a repository of $REGISTRY
 //	entries DIR           prints the instructions of the entries of a cache in a directory
 //	evict DIR TEXT        takes the entries of an instruction away
@@ -84,6 +85,7 @@ func TestScripts(t *testing.T) {
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
+	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {

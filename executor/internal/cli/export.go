@@ -12,6 +12,7 @@ import (
 func (b *builder) exporter(ctx context.Context) (engine.Exporter, error) {
 	c := exporter.Config{
 		NoPush: b.flags.noPush, LayoutPath: b.flags.ociLayout, TarPath: b.flags.tarPath, DigestFile: b.flags.digestFile,
+		SkipCheck: b.flags.noCheck, IgnoreImmutable: b.flags.immutable,
 		Client: b.client, Pushed: b.pushed,
 	}
 	for _, d := range b.flags.destinations {
@@ -31,7 +32,10 @@ func (b *builder) exporter(ctx context.Context) (engine.Exporter, error) {
 }
 
 func (b *builder) pushed(r exporter.Result) {
-	if r.Err == nil {
+	switch {
+	case r.Kept != nil:
+		b.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
+	case r.Err == nil:
 		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
 	}
 }

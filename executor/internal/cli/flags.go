@@ -30,6 +30,8 @@ type flags struct {
 	cacheMounts string
 
 	noPush     bool
+	noCheck    bool
+	immutable  bool
 	tarPath    string
 	ociLayout  string
 	digestFile string
@@ -69,7 +71,10 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
 	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
 	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
+	fs.BoolVar(&f.noCheck, "skip-push-permission-check", false, "do not ask before the build whether the destinations may be pushed to")
+	fs.BoolVar(&f.immutable, "push-ignore-immutable-tag-errors", false, "take a tag that is there already and cannot be moved for one that was pushed")
 	f.registry.Bind(fs)
+	f.registry.BindPush(fs)
 	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")

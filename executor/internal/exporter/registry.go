@@ -22,7 +22,9 @@ import (
 type Registry struct {
 	Client *registry.Client
 	Tags   []name.Tag
-	Pushed func(Result) // may be nil; called by Image, one call at a time
+	// IgnoreImmutable takes a tag that the registry refuses to move for a success.
+	IgnoreImmutable bool
+	Pushed          func(Result) // may be nil; called by Image, one call at a time
 
 	mu     sync.Mutex
 	failed map[string]error // by repository
@@ -39,6 +41,9 @@ type Result struct {
 	Tag    name.Tag
 	Digest v1.Hash
 	Err    error // nil if the image is there
+	// Kept is set, and Err is not, if another image keeps the tag, which the registry
+	// does not move: its refusal.
+	Kept error
 }
 
 // PushError is a push that did not reach all destinations.
@@ -49,6 +54,9 @@ type PushError struct {
 func (e *PushError) Error() string {
 	var there, not []string
 	for _, r := range e.Results {
+		if r.Kept != nil {
+			continue
+		}
 		if r.Err == nil {
 			there = append(there, r.Tag.Name()+"@"+r.Digest.String())
 		} else {
@@ -219,7 +227,10 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 			if err == nil {
 				err = r.Client.PushImage(ctx, t, img)
 			}
-			results[i] = Result{t, digest, err}
+			results[i] = Result{Tag: t, Digest: digest, Err: err}
+			if r.IgnoreImmutable && errors.Is(err, registry.ErrImmutable) {
+				results[i].Err, results[i].Kept = nil, err
+			}
 			if r.Pushed != nil {
 				report.Lock()
 				defer report.Unlock()

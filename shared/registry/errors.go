@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -56,18 +55,35 @@ type Error struct {
 	// Credentials says where those in use came from, never what they are; empty
 	// if there were none.
 	Credentials string
-	Err         error
+	// Looked are the places where credentials were looked for.
+	Looked []string
+	// Scope is what was asked to be allowed, as registries write it, such as
+	// repository:app:push,pull.
+	Scope string
+	Err   error
 }
 
 func (e *Error) Error() string {
+	var several *mirrorsError // each of which says this of itself
+	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden || errors.As(e.Err, &several) {
+		return e.Attempt + ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("%s: %v (%s)", e.Attempt, e.Err, e.identified())
+}
+
+// identified says who we said we were, and for what.
+func (e *Error) identified() string {
 	said := "no credentials"
 	if e.Credentials != "" {
 		said = "credentials from " + e.Credentials
+	} else if len(e.Looked) > 0 {
+		said += "; looked in " + strings.Join(e.Looked, ", ")
 	}
-	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden {
-		return e.Attempt + ": " + e.Err.Error()
+	var answer *statusError
+	if e.Scope != "" && !(errors.As(e.Err, &answer) && answer.refused != "") {
+		said += "; asked for " + e.Scope
 	}
-	return fmt.Sprintf("%s: %v (%s)", e.Attempt, e.Err, said)
+	return said
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -109,12 +125,14 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fmt.Sprintf("a proxy in front of %s limits the size of uploads; raise its limit (nginx: client_max_body_size)", e.Host)
+	case errors.Is(e.Err, ErrImmutable):
+		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusTooManyRequests:
 		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case errors.Is(e.Err, ErrNotFound):
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
-		return fmt.Sprintf("name a file with its certificate authority in $SSL_CERT_FILE, or give --skip-tls-verify-registry=%s", e.Host)
+		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &dns):
@@ -220,7 +238,8 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Is(target error) bool {
 	return target == ErrNotFound && e.status == http.StatusNotFound ||
-		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode)
+		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode) ||
+		target == ErrImmutable && e.immutable()
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {
@@ -281,21 +300,29 @@ func address(req *http.Request) string {
 	return fmt.Sprintf("%s %s://%s%s", req.Method, req.URL.Scheme, req.URL.Host, req.URL.Path)
 }
 
-// fail wraps err in what was attempted with which registry.
-func fail(attempt string, repo name.Repository, credentials string, err error) error {
+// fail wraps err in what was attempted in which talk with a registry.
+func fail(attempt string, s *session, err error) error {
 	if err == nil {
 		return nil
 	}
 	var done *Error
-	if errors.As(err, &done) {
+	var several *mirrorsError
+	wrapped := errors.As(err, &done)
+	if errors.As(err, &several) {
+		wrapped = done.Err == error(several) // rather than one of its parts
+	}
+	if wrapped {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", attempt, err)
 	}
 	e := &Error{
-		Attempt: attempt, Host: repo.RegistryStr(), Repository: repo.RepositoryStr(),
-		Credentials: credentials, Err: err, Status: status(err),
+		Attempt: attempt, Host: s.repo.RegistryStr(), Repository: s.repo.RepositoryStr(),
+		Credentials: s.credentials, Looked: s.looked, Scope: strings.Join(s.scopes, " "), Err: err, Status: status(err),
+	}
+	if several != nil {
+		return e
 	}
 	// A token server's answer may be a whole page, and the address in an url.Error
 	// one that a redirect led to, signature and all. Where plain HTTP was tried after

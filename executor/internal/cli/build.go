@@ -135,6 +135,9 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	if err = registry.TrustRoots(); err != nil {
 		return nil, err
 	}
+	if err = b.flags.registry.Check(); err != nil {
+		return nil, err
+	}
 	if b.work, err = b.workDir(); err != nil {
 		return nil, err
 	}
@@ -143,6 +146,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 		Keychain:  keychain.FromEnvironment(b.env.Getenv),
 		Wrap:      b.tracing.Transport,
 		UserAgent: userAgent(b.env.Getenv),
+		Warn:      func(text string) { b.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
 			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},

@@ -68,6 +68,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 
 	f.out.bind(fs)
 	f.registry.Bind(fs)
+	f.registry.BindPush(fs)
 	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")

@@ -62,6 +62,7 @@ func (x *indexer) bind(fs *pflag.FlagSet) {
 	x.out.bindNotes(fs)
 	x.out.bindManifest(fs)
 	x.registry.Bind(fs)
+	x.registry.BindPush(fs)
 }
 
 func (x *indexer) check(images []string) error {
@@ -86,8 +87,12 @@ func (x *indexer) run(ctx context.Context, images []string) error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := x.registry.Check(); err != nil {
+		return err
+	}
 	x.client = registry.New(registry.Config{
 		Options: x.registry, Keychain: keychain.FromEnvironment(x.env.Getenv), UserAgent: userAgent(x.env.Getenv),
+		Warn: func(text string) { x.env.Log.Warn(text) },
 	})
 	index, err := x.exporter(ctx)
 	if err != nil {

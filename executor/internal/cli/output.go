@@ -26,6 +26,9 @@ type outputFlags struct {
 	namesFile  string
 	taggedFile string
 
+	noCheck   bool
+	immutable bool
+
 	annotations []string
 	format      string
 	compression string
@@ -47,6 +50,8 @@ func (f *outputFlags) bind(fs *pflag.FlagSet) {
 func (f *outputFlags) bindPlaces(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
 	fs.StringVar(&f.layout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
+	fs.BoolVar(&f.noCheck, "skip-push-permission-check", false, "do not ask before the build whether the destinations may be pushed to")
+	fs.BoolVar(&f.immutable, "push-ignore-immutable-tag-errors", false, "take a tag that is there already and cannot be moved for one that was pushed")
 }
 
 func (f *outputFlags) bindNotes(fs *pflag.FlagSet) {
@@ -131,6 +136,7 @@ func (b *builder) exporter(ctx context.Context) (exporter.Config, error) {
 	f := b.flags.out
 	c := exporter.Config{
 		NoPush: !f.pushes(), LayoutPath: f.layout, TarPath: f.tarPath, Client: b.client, Pushed: b.pushed,
+		SkipCheck: f.noCheck, IgnoreImmutable: f.immutable,
 	}
 	var err error
 	if c.Destinations, err = b.tags(); err != nil {
@@ -176,7 +182,10 @@ func (b *builder) notes(tags []name.Tag) []*exporter.Note {
 }
 
 func (b *builder) pushed(r exporter.Result) {
-	if r.Err == nil {
+	switch {
+	case r.Kept != nil:
+		b.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
+	case r.Err == nil:
 		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
 	}
 }

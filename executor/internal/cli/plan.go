@@ -69,8 +69,12 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := b.flags.registry.Check(); err != nil {
+		return err
+	}
 	client := registry.New(registry.Config{
 		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: userAgent(b.env.Getenv),
+		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
 	b.client, b.tracing = client, &trace.Provider{}
 	if b.store, err = b.openStore(); err != nil {

@@ -108,7 +108,7 @@ func (c *Config) PushIndex(ctx context.Context, index *image.Index) error {
 	for i, t := range c.Destinations {
 		g.Go(func() error {
 			err := c.Client.PushManifest(ctx, t, index.Raw, index.MediaType)
-			results[i] = Result{t, index.Digest, err}
+			results[i] = result(t, index.Digest, err, c.IgnoreImmutable)
 			if c.Pushed != nil {
 				report.Lock()
 				defer report.Unlock()

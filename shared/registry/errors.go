@@ -56,18 +56,29 @@ type Error struct {
 	// Credentials says where those in use came from, never what they are; empty
 	// if there were none.
 	Credentials string
-	Err         error
+	// Tried is where credentials were looked for before, and why there were none.
+	Tried []string
+	// Scope is what the credentials were to allow: "pull" or "pull,push".
+	Scope string
+	Err   error
 }
 
 func (e *Error) Error() string {
-	said := "no credentials"
-	if e.Credentials != "" {
-		said = "credentials from " + e.Credentials
-	}
 	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden {
 		return e.Attempt + ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("%s: %v (%s)", e.Attempt, e.Err, said)
+	said := "no credentials"
+	switch {
+	case e.Credentials != "":
+		said = "credentials from " + e.Credentials
+	case len(e.Tried) > 0:
+		said += "; tried " + strings.Join(e.Tried, "; ")
+	}
+	where := e.Host
+	if e.Repository != "" {
+		where = fmt.Sprintf("repository %s at %s, scope %s", e.Repository, e.Host, e.Scope)
+	}
+	return fmt.Sprintf("%s: %v (%s; %s)", e.Attempt, e.Err, where, said)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -104,7 +115,10 @@ func (e *Error) Hint() string {
 	switch {
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
-			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG", e.Host)
+			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
+		}
+		if e.Repository == "" {
+			return fmt.Sprintf("check the user and the password for %s", e.Host)
 		}
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
@@ -282,7 +296,7 @@ func address(req *http.Request) string {
 }
 
 // fail wraps err in what was attempted with which registry.
-func fail(attempt string, repo name.Repository, credentials string, err error) error {
+func fail(attempt string, r role, repo name.Repository, from credentials, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -295,7 +309,7 @@ func fail(attempt string, repo name.Repository, credentials string, err error) e
 	}
 	e := &Error{
 		Attempt: attempt, Host: repo.RegistryStr(), Repository: repo.RepositoryStr(),
-		Credentials: credentials, Err: err, Status: status(err),
+		Credentials: from.source, Tried: from.tried, Scope: r.scope(), Err: err, Status: status(err),
 	}
 	// A token server's answer may be a whole page, and the address in an url.Error
 	// one that a redirect led to, signature and all. Where plain HTTP was tried after

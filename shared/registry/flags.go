@@ -49,6 +49,14 @@ const (
 	push
 )
 
+// scope is what of a repository a role needs, in the words of token servers.
+func (r role) scope() string {
+	if r == push {
+		return "pull,push"
+	}
+	return "pull"
+}
+
 func (o *Options) plain(r role, host string) bool {
 	if r == push && o.Insecure || r == pull && o.InsecurePull {
 		return true

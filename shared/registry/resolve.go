@@ -225,12 +225,12 @@ func (c *Client) failed(attempt string, r role, repo name.Repository, err error)
 	if err == nil {
 		return nil
 	}
-	var credentials string
+	var from credentials
 	var opening *sessionError
 	if errors.As(err, &opening) {
-		credentials = opening.credentials
+		from = opening.credentials
 	} else if s, ok := c.sessions.peek(sessionKey{r, repo.Name(), ""}); ok {
-		credentials = s.credentials
+		from = s.credentials
 	}
-	return fail(attempt, repo, credentials, err)
+	return fail(attempt, r, repo, from, err)
 }

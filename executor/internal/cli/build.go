@@ -140,7 +140,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registryOptions(),
-		Keychain:  keychain.FromEnvironment(b.env.Getenv),
+		Keychain:  keychain.New(b.flags.keychain.From(b.env.Getenv)),
 		Wrap:      b.tracing.Transport,
 		UserAgent: "kaniko/" + command.Release,
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {

@@ -12,6 +12,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
 // flags are the executor's flags, under kaniko's names.
@@ -34,6 +35,7 @@ type flags struct {
 	ociLayout  string
 	digestFile string
 	registry   registry.Options
+	keychain   keychain.Options
 
 	cache cacheFlags
 
@@ -70,6 +72,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
 	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
 	f.registry.Bind(fs)
+	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")

@@ -65,7 +65,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: "kaniko/" + command.Release,
 	})
 	b.client, b.tracing = client, &trace.Provider{}
 	if b.store, err = b.openStore(); err != nil {

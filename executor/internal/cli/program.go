@@ -47,6 +47,6 @@ namespaces are allowed, in one of its own.`,
 	f.bind(cmd.Flags())
 	cmd.Flags().BoolVar(&f.check, "check", false, "lint the Dockerfile only, as executor check does")
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
-	cmd.AddCommand(checkCommand(env), planCommand(env))
+	cmd.AddCommand(checkCommand(env), planCommand(env), loginCommand(env), logoutCommand(env))
 	return cmd
 }

@@ -63,9 +63,10 @@ func New(o Options) *Keychain {
 	return k
 }
 
-// FromEnvironment is New with all sources. getenv is usually [os.Getenv].
-func FromEnvironment(getenv func(string) string) *Keychain {
-	return New(Options{Getenv: getenv})
+// From are the options with that environment.
+func (o Options) From(getenv func(string) string) Options {
+	o.Getenv = getenv
+	return o
 }
 
 // named is a built-in source under its name for --credential-helpers.

@@ -143,7 +143,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registryOptions(),
-		Keychain:  keychain.FromEnvironment(b.env.Getenv),
+		Keychain:  keychain.New(b.flags.keychain.From(b.env.Getenv)),
 		Wrap:      b.tracing.Transport,
 		UserAgent: userAgent(b.env.Getenv),
 		Warn:      func(text string) { b.env.Log.Warn(text) },

@@ -14,6 +14,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -33,6 +34,7 @@ type flags struct {
 
 	out      outputFlags
 	registry registry.Options
+	keychain keychain.Options
 
 	cache cacheFlags
 
@@ -69,6 +71,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.out.bind(fs)
 	f.registry.Bind(fs)
 	f.registry.BindPush(fs)
+	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")

@@ -54,6 +54,7 @@ type indexer struct {
 	out      outputFlags
 	files    []string
 	registry registry.Options
+	keychain keychain.Options
 }
 
 func (x *indexer) bind(fs *pflag.FlagSet) {
@@ -63,6 +64,7 @@ func (x *indexer) bind(fs *pflag.FlagSet) {
 	x.out.bindManifest(fs)
 	x.registry.Bind(fs)
 	x.registry.BindPush(fs)
+	x.keychain.Bind(fs)
 }
 
 func (x *indexer) check(images []string) error {
@@ -91,7 +93,7 @@ func (x *indexer) run(ctx context.Context, images []string) error {
 		return err
 	}
 	x.client = registry.New(registry.Config{
-		Options: x.registry, Keychain: keychain.FromEnvironment(x.env.Getenv), UserAgent: userAgent(x.env.Getenv),
+		Options: x.registry, Keychain: keychain.New(x.keychain.From(x.env.Getenv)), UserAgent: userAgent(x.env.Getenv),
 		Warn: func(text string) { x.env.Log.Warn(text) },
 	})
 	index, err := x.exporter(ctx)

@@ -73,7 +73,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: userAgent(b.env.Getenv),
+		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: userAgent(b.env.Getenv),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
 	b.client, b.tracing = client, &trace.Provider{}

@@ -75,10 +75,9 @@ func open(ctx context.Context, u *url.URL, o Options, retry remote.Retry) (io.Re
 	}
 	account, c, _ := locate(u)
 	options := &blob.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Cloud:           c,
-		Transport:       object.Client(o.Client, o.UserAgent, retry),
-		Retry:           policy.RetryOptions{MaxRetries: -1},
-		PerCallPolicies: []policy.Policy{asStored{}},
+		Cloud:     c,
+		Transport: object.Client(o.Client, o.UserAgent, retry),
+		Retry:     policy.RetryOptions{MaxRetries: -1},
 	}}
 	s := &store{}
 	err := s.login(ctx, u, account, o, options)
@@ -100,15 +99,6 @@ func check(u *url.URL) error {
 		return errors.New("write %23 for a hash in the blob's name")
 	}
 	return nil
-}
-
-// asStored asks for a blob's bytes as they are: net/http would unpack those that
-// are marked as gzip, and then count other bytes than the store does.
-type asStored struct{}
-
-func (asStored) Do(req *policy.Request) (*http.Response, error) {
-	req.Raw().Header.Set("Accept-Encoding", "identity")
-	return req.Next()
 }
 
 // store is where one blob is, and how one got in.
@@ -203,8 +193,8 @@ func (s *store) explain(err error, again bool) error {
 		refused.Remedy = "the container has no such blob"
 	case is(bloberror.BlobArchived):
 		refused.Exit, refused.Remedy = 69, "the blob is in the archive tier: rehydrate it first"
-	case refused.ExitCode() == 77:
-		refused.Remedy = refusals(s.how)
+	case refused.ExitCode() == 77, is(bloberror.InvalidAuthenticationInfo):
+		refused.Exit, refused.Remedy = 77, refusals(s.how)
 	}
 	return refused
 }

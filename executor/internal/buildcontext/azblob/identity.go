@@ -98,8 +98,10 @@ func managed(options azcore.ClientOptions) (azcore.TokenCredential, error) {
 	return azidentity.NewManagedIdentityCredential(o)
 }
 
-// answers tells whether there is anything where Azure's machines have their
-// metadata. Without asking first, the SDK would try for long to get a token there.
+// answers tells whether this is a machine of Azure's: its metadata refuses, with
+// status 400, a request without a certain header. Others' metadata, at the same
+// address, do not know the path (404) or ask for something else (401, 403). Without
+// asking first, the SDK would try for long to get a token there.
 func answers(ctx context.Context, client *http.Client) bool {
 	ctx, stop := context.WithTimeout(ctx, metadataWait)
 	defer stop()
@@ -115,7 +117,7 @@ func answers(ctx context.Context, client *http.Client) bool {
 		return false
 	}
 	resp.Body.Close()
-	return true
+	return resp.StatusCode == http.StatusBadRequest
 }
 
 func unusable(err error) error {

@@ -36,22 +36,25 @@ func login(ctx context.Context, client, base *http.Client) (anonymous bool, err 
 		return false, httptransport.AddAuthorizationMiddleware(client, found)
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
-	case !configured(): // perhaps a machine of Google's without an account
+	case configured() == "": // perhaps a machine of Google's without an account
 		return true, nil
 	}
 	return false, &object.CredentialsError{
-		Err:    fmt.Errorf("get credentials: %w", reason(err)),
-		Remedy: "what is configured does not lead to credentials; " + sources,
+		Err:    fmt.Errorf("use the credentials of %s: %w", configured(), reason(err)),
+		Remedy: "that file does not lead to a token; " + sources,
 	}
 }
 
-// configured tells whether credentials are meant to be there.
-func configured() bool {
-	if os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") != "" {
-		return true
+// configured is the file that credentials are meant to be in; "" if there is none.
+func configured() string {
+	if path := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); path != "" {
+		return path
 	}
-	_, err := os.Stat(filepath.Join(os.Getenv("HOME"), ".config", "gcloud", "application_default_credentials.json"))
-	return err == nil
+	path := filepath.Join(os.Getenv("HOME"), ".config", "gcloud", "application_default_credentials.json")
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 func token(ctx context.Context, c *auth.Credentials) error {

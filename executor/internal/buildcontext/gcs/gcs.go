@@ -84,9 +84,6 @@ func (s *store) connect(ctx context.Context, o Options, retry remote.Retry) (err
 // part is an [object.Source].
 func (s *store) part(ctx context.Context, from int64, version string) (object.Part, error) {
 	call := s.service.Objects.Get(s.bucket, s.name).Context(ctx)
-	// An object that is marked as gzip is sent unpacked to who does not know gzip, and
-	// net/http, left alone, would unpack it: either way other bytes than are stored.
-	call.Header().Set("Accept-Encoding", "gzip")
 	if from > 0 {
 		call.Header().Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}

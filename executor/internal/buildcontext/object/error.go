@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,9 +42,12 @@ func (e *Error) Hint() string {
 	var verify *tls.CertificateVerificationError
 	var inner interface{ Hint() string }
 	var op *net.OpError
+	var name x509.HostnameError
 	switch {
 	case errors.As(e.Err, &inner):
 		return inner.Hint()
+	case errors.As(e.Err, &name):
+		return "check the address: the server there has another name"
 	case errors.As(e.Err, &verify):
 		return "have SSL_CERT_FILE name the certificate of the authority that signed the store's"
 	case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
@@ -75,7 +79,7 @@ func (e *AnswerError) Error() string {
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
-	if message = strings.TrimSpace(message); message != "" {
+	if message = strings.TrimSpace(message); message != "" && message != http.StatusText(e.Status) {
 		text += ": " + strings.TrimSuffix(message, ".")
 	}
 	return text

@@ -1,7 +1,6 @@
 package objecttest
 
 import (
-	"context"
 	"io"
 	"net"
 	"sync"
@@ -91,12 +90,5 @@ func (l *Line) serve(client net.Conn, server string) {
 	l.mu.Unlock()
 	if l.cut != nil {
 		l.cut()
-	}
-}
-
-// dialer leads everything to one address.
-func dialer(address string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
 }

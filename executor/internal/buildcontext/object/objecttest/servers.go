@@ -2,6 +2,7 @@
 package objecttest
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -86,7 +87,19 @@ func Run(t testing.TB, address string, cmd *exec.Cmd) {
 // with the test.
 func Mapped(t testing.TB, address string) (*http.Client, *http.Transport) {
 	t.Helper()
-	transport := &http.Transport{DialContext: dialer(address)}
+	return MappedBy(t, func(string) string { return address })
+}
+
+// MappedBy is a client that is told where a host is.
+func MappedBy(t testing.TB, where func(host string) string) (*http.Client, *http.Transport) {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, where(host))
+	}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}, transport
 }

@@ -35,6 +35,7 @@ the Dockerfile cannot be built or makes its warnings errors.`,
 	}
 	f.bind(cmd.Flags())
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
+	complete(cmd)
 	return cmd
 }
 

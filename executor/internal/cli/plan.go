@@ -36,6 +36,7 @@ nothing and leaves nothing behind. It takes the flags of a build.`,
 	}
 	f.bind(cmd.Flags())
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON)
+	complete(cmd)
 	return cmd
 }
 

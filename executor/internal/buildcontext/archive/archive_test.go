@@ -185,7 +185,7 @@ func TestRead_refused(t *testing.T) {
 		"broken off in a file":     {good[:3000], "it breaks off", 65},
 		"broken off in a header":   {good[:700], "it breaks off", 65},
 		"broken off between files": {good[:512], "ends after 512 bytes without an end mark", 65},
-		"gzip broken off":          {compress(t, "gzip", good)[:60], "it breaks off", 65},
+		"gzip broken off":          {compress(t, "gzip", good)[:60], "breaks off", 65},
 		"gzip, its sum cut away":   {cut(compress(t, "gzip", good), 4), "it breaks off", 65},
 		"gzip with a wrong sum":    {spoil(compress(t, "gzip", good), 8), "it is damaged", 65},
 		"garbage behind gzip":      {append(compress(t, "gzip", good), "garbage behind"...), "it is damaged", 65},

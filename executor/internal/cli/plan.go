@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -52,8 +53,10 @@ nothing and leaves nothing behind. It takes the flags of a build.`,
 }
 
 // plan prints the plan of a build.
-func (b *builder) plan(ctx context.Context, format report.Format) error {
-	file, err := b.read()
+func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
+	defer forget(isolated.StateDirs(b.kanikoDir()))()
+	defer func() { err = errors.Join(err, b.leave()) }()
+	file, err := b.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 		}
 	}
 	return report.Build{
-		File: file, Path: fromHere(b.dockerfile.Path), Plan: p, Destinations: b.pushes(), Sandbox: box,
+		File: file, Path: fromHere(b.dockerfile), Plan: p, Destinations: b.pushes(), Sandbox: box,
 		Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
 		Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
 		Cache:  cached,
@@ -112,7 +115,7 @@ func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases
 	}
 	contexts := map[string]tree.FS{}
 	for name, n := range b.contexts {
-		if n.local() {
+		if n.location != nil {
 			if contexts[name], err = n.location.Open(buildcontext.Dockerfile{}); err != nil {
 				return nil, err
 			}

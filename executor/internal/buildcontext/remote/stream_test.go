@@ -69,22 +69,22 @@ func streamAll(t *testing.T, h http.Handler) (string, error) {
 func TestStream(t *testing.T) {
 	long := strings.Repeat("0123456789", 100_000)
 	for name, tc := range map[string]struct {
-		c    cutter
+		c    *cutter
 		want string   // of the error; empty is none
 		asks []string // the ranges that are asked for, as many as are given
 		code int
 	}{
-		"whole":                          {c: cutter{content: long}, asks: []string{""}},
-		"goes on by ranges":              {c: cutter{content: long, after: 400_000, etag: `"v1"`, ranges: true}, asks: []string{"", "bytes=400000-", "bytes=800000-"}},
-		"no ranges":                      {c: cutter{content: long, after: 600_000, etag: `"v1"`}, want: "after 600000 bytes", code: 69},
-		"a weak validator is none":       {c: cutter{content: long, after: 600_000, etag: `W/"v1"`, ranges: true}, want: "after 600000 bytes", asks: []string{"", ""}, code: 69},
-		"another file":                   {c: cutter{content: long, change: strings.ToUpper("x" + long), after: 600_000}, want: "another file", asks: []string{"", ""}, code: 75},
-		"a shorter file":                 {c: cutter{content: long, change: "short", after: 600_000}, want: "another file", code: 75},
-		"another file where ranges work": {c: cutter{content: long, change: "x" + long, after: 600_000, etag: `"v1"`, ranges: true}, want: "another file", asks: []string{"", "bytes=600000-"}, code: 75},
-		"nothing at all":                 {c: cutter{content: ""}},
+		"whole":                          {c: &cutter{content: long}, asks: []string{""}},
+		"goes on by ranges":              {c: &cutter{content: long, after: 400_000, etag: `"v1"`, ranges: true}, asks: []string{"", "bytes=400000-", "bytes=800000-"}},
+		"no ranges":                      {c: &cutter{content: long, after: 600_000, etag: `"v1"`}, want: "after 600000 bytes", code: 69},
+		"a weak validator is none":       {c: &cutter{content: long, after: 600_000, etag: `W/"v1"`, ranges: true}, want: "after 600000 bytes", asks: []string{"", ""}, code: 69},
+		"another file":                   {c: &cutter{content: long, change: strings.ToUpper("x" + long), after: 600_000}, want: "another file", asks: []string{"", ""}, code: 75},
+		"a shorter file":                 {c: &cutter{content: long, change: "short", after: 600_000}, want: "another file", code: 75},
+		"another file where ranges work": {c: &cutter{content: long, change: "x" + long, after: 600_000, etag: `"v1"`, ranges: true}, want: "another file", asks: []string{"", "bytes=600000-"}, code: 75},
+		"nothing at all":                 {c: &cutter{content: ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := streamAll(t, &tc.c)
+			got, err := streamAll(t, tc.c)
 			if tc.want != "" {
 				checkError(t, err, tc.code, tc.want)
 				if strings.Contains(err.Error(), "t0k3n") {

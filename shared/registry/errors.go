@@ -133,6 +133,8 @@ func (e *Error) Hint() string {
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
 		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
+	case alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
+		return fmt.Sprintf("%s asks for a certificate that it knows; name yours with --registry-client-cert=%s=CERT,KEY", e.Host, e.Host)
 	case errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &dns):
@@ -335,6 +337,8 @@ func fail(attempt string, s *session, err error) error {
 	switch {
 	case errors.As(err, &c):
 		e.Status, e.Err = 0, c
+	case alert(err) != nil:
+		e.Status, e.Err = 0, alert(err)
 	case errors.As(err, &t):
 		said := &statusError{request: address(t.Request), status: t.StatusCode, codes: t.Errors}
 		text := said.Error()
@@ -346,6 +350,16 @@ func fail(attempt string, s *session, err error) error {
 		e.Err = &reworded{text: reword(u), err: err}
 	}
 	return e
+}
+
+// alert is what the other side of TLS said when it hung up, such as that it wants a
+// certificate; nil if that is not what err is.
+func alert(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return op
+	}
+	return nil
 }
 
 type reworded struct {

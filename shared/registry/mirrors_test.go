@@ -333,4 +333,3 @@ func TestMirror_slow(t *testing.T) {
 		t.Errorf("asked %d times: %q", n, mirror.Requests())
 	}
 }
-

@@ -22,6 +22,7 @@ import (
 const (
 	exitData        = 65
 	exitUnavailable = 69
+	exitOutput      = 73
 	exitTryAgain    = 75
 	exitCredentials = 77
 )
@@ -94,6 +95,8 @@ func (e *Error) ExitCode() int {
 	switch {
 	case errors.As(e.Err, &inner):
 		return inner.ExitCode()
+	case errors.Is(e.Err, ErrImmutable):
+		return exitOutput
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return exitCredentials
 	case e.Status != 0 && passing(e.Status):
@@ -118,6 +121,8 @@ func (e *Error) Hint() string {
 		dns     *net.DNSError
 	)
 	switch {
+	case errors.Is(e.Err, ErrImmutable):
+		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
 			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG", e.Host)
@@ -125,8 +130,6 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fmt.Sprintf("a proxy in front of %s limits the size of uploads; raise its limit (nginx: client_max_body_size)", e.Host)
-	case errors.Is(e.Err, ErrImmutable):
-		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusTooManyRequests:
 		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case errors.Is(e.Err, ErrNotFound):

@@ -75,19 +75,20 @@ func TestOptions_files(t *testing.T) {
 	s := registrytest.Start(t, registrytest.Config{})
 	for _, tc := range []struct {
 		o    registry.Options
+		code int
 		says []string
 	}{
-		{registry.Options{Authorities: []string{"h=" + dir + "/none"}}, []string{"for h from " + dir + "/none: no such file"}},
-		{registry.Options{Authorities: []string{"h=" + dir}}, []string{dir, "directory"}},
-		{registry.Options{Authorities: []string{"h=" + text}}, []string{text, "no certificate in it"}},
-		{registry.Options{Authorities: []string{"h=" + pair.Key}}, []string{pair.Key, "no certificate in it"}},
-		{registry.Options{ClientCertificates: []string{"h=" + pair.Cert + "," + dir + "/none"}}, []string{dir + "/none: no such file"}},
-		{registry.Options{ClientCertificates: []string{"h=" + text + "," + pair.Key}}, []string{text}},
-		{registry.Options{ClientCertificates: []string{"h=" + pair.Cert + "," + other.Key}}, []string{pair.Cert, other.Key, "match"}},
+		{registry.Options{Authorities: []string{"h=" + dir + "/none"}}, 66, []string{"for h from " + dir + "/none: no such file"}},
+		{registry.Options{Authorities: []string{"h=" + dir}}, 78, []string{dir, "directory"}},
+		{registry.Options{Authorities: []string{"h=" + text}}, 78, []string{text, "no certificate in it"}},
+		{registry.Options{Authorities: []string{"h=" + pair.Key}}, 78, []string{pair.Key, "no certificate in it"}},
+		{registry.Options{ClientCertificates: []string{"h=" + pair.Cert + "," + dir + "/none"}}, 66, []string{dir + "/none: no such file"}},
+		{registry.Options{ClientCertificates: []string{"h=" + text + "," + pair.Key}}, 78, []string{text}},
+		{registry.Options{ClientCertificates: []string{"h=" + pair.Cert + "," + other.Key}}, 78, []string{pair.Cert, other.Key, "match"}},
 	} {
 		err := tc.o.Check()
 		var e *registry.CertificateError
-		if !errors.As(err, &e) || e.ExitCode() != 78 || e.Hint() == "" {
+		if !errors.As(err, &e) || e.ExitCode() != tc.code || e.Hint() == "" {
 			t.Errorf("%+v: %v", tc.o, err)
 			continue
 		}

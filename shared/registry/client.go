@@ -192,9 +192,36 @@ type sessionKey struct {
 type session struct {
 	repo        name.Repository
 	http        *http.Client
-	credentials string
-	looked      []string // where credentials were looked for
 	scopes      []string
+	credentials credentials
+}
+
+// credentials are where those in use came from and, without any, where they were
+// looked for.
+type credentials struct {
+	source string
+	tried  []string
+}
+
+// credentialsOf asks the keychain for a repository, or for a registry.
+func (c *Client) credentialsOf(ctx context.Context, r authn.Resource) (authn.Authenticator, credentials, error) {
+	auth, err := authn.Resolve(ctx, c.cfg.Keychain, r)
+	if err != nil {
+		return nil, credentials{}, err
+	}
+	var from credentials
+	t, searched := auth.(interface{ Tried() []string })
+	if searched {
+		from.tried = t.Tried()
+	}
+	if n, ok := auth.(interface{ Source() string }); ok {
+		from.source = n.Source()
+	} else if searched {
+		auth = authn.Anonymous // which go-containerregistry knows by its identity
+	} else if auth != authn.Anonymous {
+		from.source = "the keychain"
+	}
+	return auth, from, nil
 }
 
 func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*session, error) {
@@ -220,18 +247,11 @@ func (c *Client) open(ctx context.Context, r role, repo name.Repository, scopes 
 		return nil, c.invalid
 	}
 	s := &session{repo: repo, scopes: scopes}
-	auth, err := authn.Resolve(ctx, c.cfg.Keychain, repo)
+	auth, from, err := c.credentialsOf(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	if n, ok := auth.(interface{ Source() string }); ok {
-		s.credentials = n.Source()
-	} else if auth != authn.Anonymous {
-		s.credentials = "the keychain"
-	}
-	if n, ok := auth.(interface{ Tried() []string }); ok {
-		s.looked = n.Tried()
-	}
+	s.credentials = from
 	rt := c.verified
 	if c.cfg.Options.unverified(r, repo.RegistryStr()) {
 		rt = c.trusting

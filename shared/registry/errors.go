@@ -56,8 +56,8 @@ type Error struct {
 	// Credentials says where those in use came from, never what they are; empty
 	// if there were none.
 	Credentials string
-	// Looked are the places where credentials were looked for.
-	Looked []string
+	// Tried is where credentials were looked for before, and why there were none.
+	Tried []string
 	// Scope is what was asked to be allowed, as registries write it, such as
 	// repository:app:push,pull.
 	Scope string
@@ -69,22 +69,31 @@ func (e *Error) Error() string {
 	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden || errors.As(e.Err, &several) {
 		return e.Attempt + ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("%s: %v (%s)", e.Attempt, e.Err, e.identified())
+	return fmt.Sprintf("%s: %v (%s; %s)", e.Attempt, e.Err, e.asked(), e.identified())
 }
 
-// identified says who we said we were, and for what.
-func (e *Error) identified() string {
-	said := "no credentials"
-	if e.Credentials != "" {
-		said = "credentials from " + e.Credentials
-	} else if len(e.Looked) > 0 {
-		said += "; looked in " + strings.Join(e.Looked, ", ")
+// asked says for what we wanted to be let in.
+func (e *Error) asked() string {
+	if e.Repository == "" {
+		return e.Host
 	}
+	where := fmt.Sprintf("repository %s at %s", e.Repository, e.Host)
 	var answer *statusError
 	if e.Scope != "" && !(errors.As(e.Err, &answer) && answer.refused != "") {
-		said += "; asked for " + e.Scope
+		where += ", scope " + e.Scope
 	}
-	return said
+	return where
+}
+
+// identified says who we said we were.
+func (e *Error) identified() string {
+	switch {
+	case e.Credentials != "":
+		return "credentials from " + e.Credentials
+	case len(e.Tried) > 0:
+		return "no credentials; tried " + strings.Join(e.Tried, "; ")
+	}
+	return "no credentials"
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -125,7 +134,10 @@ func (e *Error) Hint() string {
 		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
-			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG", e.Host)
+			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
+		}
+		if e.Repository == "" {
+			return fmt.Sprintf("check the user and the password for %s", e.Host)
 		}
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
@@ -324,7 +336,7 @@ func fail(attempt string, s *session, err error) error {
 	}
 	e := &Error{
 		Attempt: attempt, Host: s.repo.RegistryStr(), Repository: s.repo.RepositoryStr(),
-		Credentials: s.credentials, Looked: s.looked, Scope: strings.Join(s.scopes, " "), Err: err, Status: status(err),
+		Credentials: s.credentials.source, Tried: s.credentials.tried, Scope: strings.Join(s.scopes, " "), Err: err, Status: status(err),
 	}
 	if several != nil {
 		return e

@@ -23,7 +23,7 @@ type Config struct {
 	// Destinations are the tags that the image gets, in registries and in the
 	// tarball. They are made by the client's Tag.
 	Destinations []name.Tag
-	// NoPush keeps the image away from the registries. A tarball implies it.
+	// NoPush keeps the image away from the registries.
 	NoPush bool
 	// SkipCheck has Check ask nothing.
 	SkipCheck bool
@@ -33,8 +33,8 @@ type Config struct {
 	LayoutPath string
 	// TarPath is a file for docker load; empty for none.
 	TarPath string
-	// DigestFile gets the digest when all else is done; empty for none.
-	DigestFile string
+	// Notes are written when all else is done.
+	Notes []*Note
 
 	Client *registry.Client // may be nil if nothing is pushed
 	// Pushed, if set, is told of each destination, what came of it, as soon as
@@ -43,7 +43,7 @@ type Config struct {
 }
 
 // Pushes tells whether the image goes to registries.
-func (c *Config) Pushes() bool { return !c.NoPush && c.TarPath == "" && len(c.Destinations) > 0 }
+func (c *Config) Pushes() bool { return !c.NoPush && len(c.Destinations) > 0 }
 
 // Check asks, before anything is built, whether the destinations may be pushed
 // to, each repository once. It asks nothing if nothing is pushed.
@@ -84,10 +84,14 @@ func New(c Config) engine.Exporter {
 	if c.TarPath != "" {
 		all = append(all, &Tarball{Path: c.TarPath, Tags: c.Destinations})
 	}
-	if c.DigestFile == "" {
+	var last All
+	for _, n := range c.Notes {
+		last = append(last, n)
+	}
+	if len(last) == 0 {
 		return all
 	}
-	return &then{all, &DigestFile{Path: c.DigestFile}}
+	return &then{all, last}
 }
 
 // All exports to several places at once; to none if it is empty. What fails in

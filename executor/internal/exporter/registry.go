@@ -24,7 +24,9 @@ type Registry struct {
 	Tags   []name.Tag
 	// IgnoreImmutable takes a tag that the registry refuses to move for a success.
 	IgnoreImmutable bool
-	Pushed          func(Result) // may be nil; called by Image, one call at a time
+	// Untagged leaves the tags as they are: the image is only known by its digest.
+	Untagged bool
+	Pushed   func(Result) // may be nil; called by Image, one call at a time
 
 	mu     sync.Mutex
 	failed map[string]error // by repository
@@ -44,6 +46,15 @@ type Result struct {
 	// Kept is set, and Err is not, if another image keeps the tag, which the registry
 	// does not move: its refusal.
 	Kept error
+}
+
+// result is what came of a destination with this error; ignore is for a tag that
+// cannot be moved.
+func result(t name.Tag, digest v1.Hash, err error, ignore bool) Result {
+	if ignore && errors.Is(err, registry.ErrImmutable) {
+		return Result{Tag: t, Digest: digest, Kept: err}
+	}
+	return Result{Tag: t, Digest: digest, Err: err}
 }
 
 // PushError is a push that did not reach all destinations.
@@ -225,12 +236,9 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 			err := r.failed[t.Context().Name()]
 			r.mu.Unlock()
 			if err == nil {
-				err = r.Client.PushImage(ctx, t, img)
+				err = r.Client.PushImage(ctx, r.reference(t, digest), img)
 			}
-			results[i] = Result{Tag: t, Digest: digest, Err: err}
-			if r.IgnoreImmutable && errors.Is(err, registry.ErrImmutable) {
-				results[i].Err, results[i].Kept = nil, err
-			}
+			results[i] = result(t, digest, err, r.IgnoreImmutable)
 			if r.Pushed != nil {
 				report.Lock()
 				defer report.Unlock()
@@ -240,6 +248,19 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 		})
 	}
 	g.Wait()
+	return pushError(ctx, results)
+}
+
+// reference is what an image with this digest is pushed under.
+func (r *Registry) reference(t name.Tag, digest v1.Hash) name.Reference {
+	if r.Untagged {
+		return t.Context().Digest(digest.String())
+	}
+	return t
+}
+
+// pushError is what to say of results, nil if all are good.
+func pushError(ctx context.Context, results []Result) error {
 	for _, res := range results {
 		if res.Err == nil {
 			continue

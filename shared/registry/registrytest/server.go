@@ -299,7 +299,7 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, q request) bool
 			return false
 		}
 	case s.cfg.User != "":
-		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.cfg.Password {
+		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.password() {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 			return false
@@ -331,7 +331,7 @@ func (s *Server) granted(r *http.Request) (scopes string, ok bool) {
 
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.User != "" {
-		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.cfg.Password {
+		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.password() {
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong user or password")
 			return
 		}
@@ -585,4 +585,17 @@ func (r *recorder) Write(p []byte) (int, error) {
 		panic(http.ErrAbortHandler)
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// SetPassword changes the password that is asked for.
+func (s *Server) SetPassword(password string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Password = password
+}
+
+func (s *Server) password() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Password
 }

@@ -12,8 +12,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
 // flags are the warmer's flags, under kaniko's names where kaniko has them.
@@ -27,6 +29,7 @@ type flags struct {
 	cacheTTL    time.Duration
 	maxBytes    bytesValue
 	registry    registry.Options
+	keychain    keychain.Options
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
@@ -39,16 +42,8 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.cacheTTL, "cache-ttl", 0, "for how long a tag is not asked for again; by default each time")
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
 	f.registry.BindPull(fs)
-	fs.SetNormalizeFunc(normalize)
-}
-
-// normalize accepts kaniko's name for a platform.
-func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "customPlatform", "custom-platform":
-		name = "platform"
-	}
-	return pflag.NormalizedName(name)
+	f.keychain.Bind(fs)
+	command.Spell(fs, map[string][]string{"platform": {"customPlatform", "custom-platform"}})
 }
 
 // check finds what is wrong with the flags.

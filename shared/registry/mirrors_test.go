@@ -173,7 +173,7 @@ func TestMirror_none(t *testing.T) {
 	check(t, err, origin.Host()+"/app: ", 77)
 	for _, want := range []string{
 		"pull " + origin.Host() + "/app:1: ", away + "/x/app: ", "connection refused", empty.Host() + "/app: ", "404 Not Found",
-		"401 Unauthorized", "no credentials; asked for repository:app:pull",
+		"401 Unauthorized", "scope repository:app:pull; no credentials",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

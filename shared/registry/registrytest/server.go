@@ -5,6 +5,8 @@ package registrytest
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -48,6 +50,10 @@ type Config struct {
 	NoRanges bool
 	// TLS serves HTTPS with a certificate of its own making.
 	TLS bool
+	// Certificate serves HTTPS with that one.
+	Certificate Pair
+	// Clients are asked for a certificate of this authority.
+	Clients *Authority
 }
 
 // Server is a registry in memory. Unlike many, it knows which blob is in which
@@ -84,7 +90,8 @@ func Start(t testing.TB, c Config) *Server {
 	s.Script(c.Script)
 	s.http = httptest.NewUnstartedServer(s)
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break handshakes on purpose
-	if c.TLS {
+	if c.TLS || c.Certificate != (Pair{}) {
+		s.http.TLS = c.tls(t)
 		s.http.StartTLS()
 	} else {
 		s.http.Start()
@@ -95,6 +102,23 @@ func Start(t testing.TB, c Config) *Server {
 		s.http.Close()
 	})
 	return s
+}
+
+// tls is how HTTPS is served; a certificate is made where none is given.
+func (c *Config) tls(t testing.TB) *tls.Config {
+	config := &tls.Config{}
+	if c.Certificate != (Pair{}) {
+		own, err := tls.LoadX509KeyPair(c.Certificate.Cert, c.Certificate.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	if c.Clients != nil {
+		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		config.ClientCAs.AddCert(c.Clients.cert)
+	}
+	return config
 }
 
 // Host is the server's address, as it stands in references.

@@ -22,10 +22,13 @@ type registries struct {
 
 // registryCommands are for scripts that have registries of their own:
 //
-//	registry NAME [immutable|limited|mutual]
+//	registry NAME [immutable|limited|plain|tls|mutual]
 //	                          starts one whose host is $NAME. Limited ones take no
-//	                          request of more than 1 MiB; mutual ones speak TLS, under
-//	                          the authority $NAME_CA, and want $NAME_CERT and $NAME_KEY
+//	                          request of more than 1 MiB; plain ones do not look like
+//	                          this machine, so that plain HTTP is not good enough; those
+//	                          with tls have a certificate that nobody knows; mutual ones
+//	                          have one of the authority $NAME_CA, and want $NAME_CERT
+//	                          and $NAME_KEY
 //	fault NAME LINE           makes it fail; see registrytest
 //	asked NAME COUNT WORD…    it was asked that often, in requests that begin with the
 //	                          words, since the last time
@@ -49,6 +52,10 @@ func (r *registries) start(ts *testscript.TestScript, _ bool, args []string) {
 	case "":
 	case "immutable":
 		c.Immutable = true
+	case "plain":
+		c.Public = true
+	case "tls":
+		c.TLS = true
 	case "limited":
 		c.MaxBody = 1 << 20
 	case "mutual":

@@ -150,7 +150,7 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
 	case alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
 		return fmt.Sprintf("%s asks for a certificate that it knows; name yours with --registry-client-cert=%s=CERT,KEY", e.Host, e.Host)
-	case errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
+	case errors.Is(e.Err, http.ErrSchemeMismatch), errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &dns):
 		return fmt.Sprintf("check the name %s, and the DNS of this machine", e.Host)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,6 +51,9 @@ type Config struct {
 	NoRanges bool
 	// TLS serves HTTPS with a certificate of its own making.
 	TLS bool
+	// Public listens at an address of this machine that clients do not take for one: plain
+	// HTTP is not as good as TLS there.
+	Public bool
 	// Certificate serves HTTPS with that one.
 	Certificate Pair
 	// Clients are asked for a certificate of this authority.
@@ -89,6 +93,13 @@ func Start(t testing.TB, c Config) *Server {
 	}
 	s.Script(c.Script)
 	s.http = httptest.NewUnstartedServer(s)
+	if c.Public {
+		s.http.Listener.Close()
+		var err error
+		if s.http.Listener, err = net.Listen("tcp", "127.0.0.2:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break handshakes on purpose
 	if c.TLS || c.Certificate != (Pair{}) {
 		s.http.TLS = c.tls(t)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/cli"
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -56,9 +57,12 @@ func TestMain(m *testing.M) {
 //	                      and with an ONBUILD
 //	files LAYOUT          prints what is in the image of an OCI layout
 //	config LAYOUT         prints its config
+//	manifest LAYOUT       prints its manifest
+//	larger LAYOUT OTHER   succeeds if the blobs of the first are more bytes
 //	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	inplace STATUS ARG…   runs the executor in a root of its own, on Linux as root
 //	tags REPOSITORY       prints the tags of a repository of $REGISTRY
 //	entries DIR           prints the instructions of the entries of a cache in a directory
 //	evict DIR TEXT        takes the entries of an instruction away
@@ -75,9 +79,16 @@ func TestScripts(t *testing.T) {
 		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
 		"leak":   leak,
+		"larger": larger,
+		"manifest": func(ts *testscript.TestScript, _ bool, args []string) {
+			raw, err := open(ts, args[0]).RawManifest()
+			ts.Check(err)
+			fmt.Fprintf(ts.Stdout(), "%s\n", raw)
+		},
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
+	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -96,6 +107,8 @@ func TestScripts(t *testing.T) {
 			case "busybox":
 				_, err := os.Stat(busybox)
 				return err == nil, nil
+			case "emulated":
+				return host.Runs(t.Context(), t.TempDir(), v1.Platform{OS: "linux", Architecture: "s390x"}) == nil, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "namespaces":
@@ -182,6 +195,21 @@ func open(ts *testscript.TestScript, dir string) v1.Image {
 	img, err := index.Image(m.Manifests[0].Digest)
 	ts.Check(err)
 	return img
+}
+
+// larger compares how many bytes the layers of two layouts have.
+func larger(ts *testscript.TestScript, _ bool, args []string) {
+	size := func(dir string) (sum int64) {
+		m, err := open(ts, dir).Manifest()
+		ts.Check(err)
+		for _, l := range m.Layers {
+			sum += l.Size
+		}
+		return sum
+	}
+	if a, b := size(args[0]), size(args[1]); a <= b {
+		ts.Fatalf("%s has %d bytes, %s %d", args[0], a, args[1], b)
+	}
 }
 
 func files(ts *testscript.TestScript, img v1.Image) {

@@ -72,6 +72,10 @@ func (c couple) own(word string) reason {
 	case "clamp":
 		return reason{surroundings, "the time that files are brought down to (SOURCE_DATE_EPOCH or --reproducible) changed: " +
 			change(moment(before), moment(after))}
+	case "ignored":
+		return reason{surroundings, "--ignore-path=" + quote(c.second()) + c.fate()}
+	case "compression":
+		return reason{surroundings, "the compression of layers changed: " + contrast(before, after)}
 	}
 	return reason{unknown, c.unknown()}
 }

@@ -51,7 +51,9 @@ func parse(d Definition) ([]line, error) {
 func isHead(word string) bool { return word == "mount" || word == "remote" || word == "sources" }
 
 // isOwn tells the words that say something of the step after lines of a head.
-func isOwn(word string) bool { return word == "inline" || word == "clamp" }
+func isOwn(word string) bool {
+	return word == "inline" || word == "clamp" || word == "compression" || word == "ignored"
+}
 
 // headName is what people know a mount, a remote or sources by.
 func headName(fields []string) string {
@@ -104,7 +106,7 @@ func (l line) subject() string {
 		about = "file\x00" + l.fields[len(l.fields)-1] + "\x00" + l.as
 	case word == "mount":
 		about += "\x00" + headName(l.fields)
-	case word == "env" || word == "xattr" || word == "script" || word == "inline" || word == "exclude" || word == "remote":
+	case word == "env" || word == "xattr" || word == "script" || word == "inline" || word == "exclude" || word == "remote" || word == "ignored":
 		about += "\x00" + l.value()
 	}
 	return l.of + "\x00" + about

@@ -10,6 +10,7 @@ import (
 func (b *build) assemble(s *stage) (v1.Image, error) {
 	a := image.Assembly{
 		Base: s.base, Config: s.plan.Config, StartInterval: s.plan.StartInterval, Created: b.Created,
+		Form: b.Form,
 	}
 	for _, r := range s.history {
 		a.Additions = append(a.Additions, image.Addition{

@@ -30,7 +30,7 @@ type capture struct {
 // commit captures what a command changed.
 func (c *capture) commit(ctx context.Context) error {
 	c.shown = true
-	return c.encode(ctx, c.stage.box.Commit(ctx, c.key), drain)
+	return c.encode(ctx, without(c.stage.ignored(), c.stage.box.Commit(ctx, c.key)), drain)
 }
 
 // place captures changes and lets them take effect in the stage, reading each
@@ -71,6 +71,7 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
+		Compression: c.stage.build.Compression,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/placement"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -96,11 +97,20 @@ func (s *stage) name(w *work, at state, readings []listed) (definition, state) {
 	for i, r := range readings {
 		texts[i] = r.Listing
 	}
-	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp()}, texts)
+	d := plan.DefinitionOf(w.Op, plan.Inputs{Below: at.Identity, Platform: s.plan.Platform, Clamp: s.build.clamp(), Compression: s.build.compression(), Ignored: s.ignoredText()}, texts)
 	if at.unknown {
 		return defined(d), unknown
 	}
 	return defined(d), state{Identity: plan.After(w.Op, at.Identity, d)}
+}
+
+// compression is what definitions say of the compression of layers: nothing of the
+// usual one, so that it changes no key.
+func (b *build) compression() string {
+	if b.Compression == (layer.Compression{}) {
+		return ""
+	}
+	return b.Compression.String()
 }
 
 // linked reports whether what an op makes is the same on any files.

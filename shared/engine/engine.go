@@ -11,6 +11,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/image"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 	"github.com/kaniko-suite/kaniko/shared/tree"
@@ -37,8 +39,18 @@ type Config struct {
 	// brought down to it when Clamp is set (SOURCE_DATE_EPOCH, --reproducible).
 	Created time.Time
 	Clamp   bool
+	// Runs finds out whether commands for a platform can be run here; nil leaves it to
+	// the command to show.
+	Runs func(context.Context, v1.Platform) error
 	// Squash makes one layer of all of a stage's steps (--single-snapshot).
 	Squash bool
+	// Compression is that of layers which the build makes; those of bases, and of the
+	// cache, are as they are.
+	Compression layer.Compression
+	// Ignored are paths at and below which what commands change is not in the image.
+	Ignored []tree.Path
+	// Form is what the image's manifest is to be like.
+	Form image.Form
 }
 
 // Limits bounds what goes on at once; a zero field means a default.

@@ -34,6 +34,7 @@ type Assembly struct {
 	StartInterval time.Duration
 	// Created is the time of the image, and of additions that state none.
 	Created time.Time
+	Form    Form
 }
 
 // Addition is what one step adds.
@@ -44,13 +45,15 @@ type Addition struct {
 
 // Assemble makes the image. The same assembly always makes the same bytes.
 func Assemble(a Assembly) (v1.Image, error) {
-	img := &assembled{family: docker()}
 	b, err := readBase(a.Base)
 	if err != nil {
 		return nil, fmt.Errorf("assemble image: base: %w", err)
 	}
-	if a.Base != nil {
-		img.family = b.family
+	img := &assembled{family: a.family(b)}
+	if img.family != b.family {
+		if err := b.convert(img.family); err != nil {
+			return nil, fmt.Errorf("assemble image: base: %w", err)
+		}
 	}
 	img.layers, img.diffIDs = b.layers, b.diffIDs
 	descriptors, history := b.descriptors, b.history
@@ -93,6 +96,7 @@ func Assemble(a Assembly) (v1.Image, error) {
 		MediaType:     img.family.manifest,
 		Config:        v1.Descriptor{MediaType: img.family.config, Size: size, Digest: name},
 		Layers:        append([]json.RawMessage{}, descriptors...),
+		Annotations:   a.Form.Annotations,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble image: %w", err)
@@ -109,6 +113,7 @@ type manifest struct {
 	MediaType     types.MediaType   `json:"mediaType"`
 	Config        v1.Descriptor     `json:"config"`
 	Layers        []json.RawMessage `json:"layers"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
 // encode is json.Marshal without escapes for HTML, which would change the bytes
@@ -145,7 +150,7 @@ type base struct {
 var errNoImage = errors.New("not an image manifest of Docker or OCI")
 
 func readBase(img v1.Image) (base, error) {
-	var b base
+	b := base{family: docker()}
 	if img == nil {
 		return b, nil
 	}

@@ -13,14 +13,14 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/klauspost/pgzip"
 )
 
 // A Blob is a compressed layer in a file. It can be read by any number of
 // readers, from the start, while it is still being written; until then its
 // digests and size are [ErrUnfinished]. It is a [v1.Layer].
 type Blob struct {
-	path string
+	path      string
+	mediaType types.MediaType
 
 	mu      sync.Mutex
 	grown   *sync.Cond
@@ -32,12 +32,12 @@ type Blob struct {
 }
 
 // create starts a blob in a new file of dir.
-func create(dir string) (*Blob, *os.File, error) {
-	f, err := os.CreateTemp(dir, "layer-*.tar.gz")
+func create(dir string, c Compression) (*Blob, *os.File, error) {
+	f, err := os.CreateTemp(dir, "layer-*.tar"+c.suffix())
 	if err != nil {
 		return nil, nil, fmt.Errorf("create layer: %w", err)
 	}
-	b := &Blob{path: f.Name()}
+	b := &Blob{path: f.Name(), mediaType: c.mediaType()}
 	b.grown = sync.NewCond(&b.mu)
 	return b, f, nil
 }
@@ -102,8 +102,9 @@ func unfinished(err error) error {
 	return ErrUnfinished
 }
 
-// MediaType is Docker's for a gzipped layer; an image of OCI types says its own.
-func (b *Blob) MediaType() (types.MediaType, error) { return types.DockerLayer, nil }
+// MediaType is Docker's for a gzipped layer, which an image of OCI types changes for
+// its own, and OCI's for one of zstd.
+func (b *Blob) MediaType() (types.MediaType, error) { return b.mediaType, nil }
 
 // Compressed reads the blob from its start, waiting for what is not yet written.
 func (b *Blob) Compressed() (io.ReadCloser, error) {
@@ -170,23 +171,15 @@ func (r *follower) Close() error {
 	return r.f.Close()
 }
 
-const (
-	// gzipLevel makes layers about as large as kaniko did, with Go's own gzip at
-	// level 1, in half its time. This compressor's level 1 is no faster than its 2.
-	gzipLevel = 2
-	// gzipBlock is how many bytes are compressed as one unit. The output depends
-	// on it, and on nothing else of how the work was shared out.
-	gzipBlock = 1 << 20
-	// tarBuffer gathers the archive's 512-byte records for hash and compressor.
-	tarBuffer = 256 << 10
-)
+// tarBuffer gathers the archive's 512-byte records for hash and compressor.
+const tarBuffer = 256 << 10
 
 // An Encoder compresses and hashes a layer into a new Blob.
 type Encoder struct {
 	*Writer
 	blob   *Blob
 	file   *os.File
-	gz     *pgzip.Writer
+	packed io.WriteCloser
 	tar    *bufio.Writer
 	digest hash.Hash
 	diffID hash.Hash
@@ -199,25 +192,22 @@ type EncoderOptions struct {
 	// does not depend on it.
 	Workers int
 	// Clamp brings later times down to it; the zero time leaves all as they are.
-	Clamp time.Time
+	Clamp       time.Time
+	Compression Compression
 }
 
 // NewEncoder starts a layer. It must be ended by Finish or Abort.
 func NewEncoder(o EncoderOptions) (*Encoder, error) {
-	b, f, err := create(o.Dir)
+	b, f, err := create(o.Dir, o.Compression)
 	if err != nil {
 		return nil, err
 	}
 	e := &Encoder{blob: b, file: f, digest: sha256.New(), diffID: sha256.New()}
 	sink := &sink{blob: b, w: io.MultiWriter(f, e.digest)}
-	e.gz, err = pgzip.NewWriterLevel(sink, gzipLevel)
-	if err == nil {
-		err = e.gz.SetConcurrency(gzipBlock, max(1, o.Workers)+1)
-	}
-	if err != nil {
+	if e.packed, err = o.Compression.writer(sink, o.Workers); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.gz), tarBuffer)
+	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.packed), tarBuffer)
 	e.Writer = NewWriter(e.tar, o.Clamp)
 	return e, nil
 }
@@ -228,7 +218,7 @@ func (e *Encoder) Blob() *Blob { return e.blob }
 // Finish ends the layer and returns it.
 func (e *Encoder) Finish() (*Blob, error) {
 	err := errors.Join(e.Writer.Close(), e.tar.Flush())
-	err = errors.Join(err, e.gz.Close(), e.file.Close())
+	err = errors.Join(err, e.packed.Close(), e.file.Close())
 	if err != nil {
 		err = fmt.Errorf("write layer: %w", err)
 	}
@@ -239,7 +229,7 @@ func (e *Encoder) Finish() (*Blob, error) {
 // Abort ends the layer with an error that all its readers get, and deletes it.
 func (e *Encoder) Abort(err error) {
 	e.blob.finish(v1.Hash{}, v1.Hash{}, err)
-	e.gz.Close()
+	e.packed.Close()
 	e.file.Close()
 	os.Remove(e.blob.path)
 }

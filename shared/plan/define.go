@@ -27,6 +27,10 @@ type Inputs struct {
 	Platform v1.Platform
 	// Clamp is the time that no file of a layer is later than; zero without.
 	Clamp time.Time
+	// Compression is how the layer is compressed, in words; empty is the usual way.
+	Compression string
+	// Ignored are absolute paths at and below which what a command changes is not kept.
+	Ignored []string
 }
 
 // Identity names a file system by how it came to be; its zero value is the empty one.
@@ -171,6 +175,14 @@ func DefinitionOf(op Op, in Inputs, readings []*Listing) cachekey.Definition {
 	}
 	if !in.Clamp.IsZero() {
 		d.w.Line("clamp", strconv.FormatInt(in.Clamp.Unix(), 10))
+	}
+	if in.Compression != "" {
+		d.w.Line("compression", in.Compression)
+	}
+	if _, ok := op.(Run); ok {
+		for _, path := range slices.Sorted(slices.Values(in.Ignored)) {
+			d.w.Line("ignored", path)
+		}
 	}
 	return d.w.Definition()
 }

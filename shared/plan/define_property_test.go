@@ -39,6 +39,10 @@ func (d dice) matter(i *input) *input {
 			m.In.Below = plan.Identity{}
 		}
 	}
+	slices.Sort(m.In.Ignored)
+	if m.Kind != 0 || len(m.In.Ignored) == 0 {
+		m.In.Ignored = nil // only what commands leave is ignored
+	}
 	if m.Kind != 0 {
 		m.In.Platform.OS, m.In.Platform.Architecture, m.In.Platform.Variant, m.In.Platform.OSVersion = "", "", "", ""
 	}

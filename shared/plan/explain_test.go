@@ -127,6 +127,8 @@ func TestExplain_run(t *testing.T) {
 			"the time that files are brought down to (SOURCE_DATE_EPOCH or --reproducible) changed: 1970-01-01T00:00:00Z → 2001-09-09T01:46:40Z"},
 		"no clamp": {func(_ *plan.Run, in *plan.Inputs) { in.Clamp = time.Time{} },
 			"the time that files are brought down to (SOURCE_DATE_EPOCH or --reproducible) changed: 1970-01-01T00:00:00Z → (none)"},
+		"ignored":     {func(_ *plan.Run, in *plan.Inputs) { in.Ignored = []string{"/tmp"} }, "--ignore-path=/tmp is new"},
+		"compression": {func(_ *plan.Run, in *plan.Inputs) { in.Compression = "zstd-3" }, "the compression of layers changed: (none) → zstd-3"},
 	} {
 		op, in := ran()
 		before := plan.Definition(op, in)

@@ -27,6 +27,9 @@ func (c *Client) Registry(s string) (name.Registry, error) {
 // without a scope if it has a token server, and by HTTP's basic authentication
 // otherwise. Errors are an [Error].
 func (c *Client) CheckLogin(ctx context.Context, r name.Registry) error {
+	if c.invalid != nil {
+		return c.invalid
+	}
 	auth, from, err := c.credentialsOf(ctx, r)
 	if err == nil {
 		rt := c.verified
@@ -38,7 +41,7 @@ func (c *Client) CheckLogin(ctx context.Context, r name.Registry) error {
 			err = greet(ctx, r, &http.Client{Transport: rt, CheckRedirect: checkRedirect})
 		}
 	}
-	return fail("log in to "+r.RegistryStr(), push, r.Repo(), from, err)
+	return fail("log in to "+r.RegistryStr(), &session{repo: r.Repo(), credentials: from}, err)
 }
 
 // greet is the request that every registry answers who lets somebody in.

@@ -165,12 +165,12 @@ func TestReal_credentials(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) {
 		dir := writeIn(t, "config.json", `{"auths": {"other.example": {"auth": "dTpw"}}}`, 0o600)
 		err := push(from(map[string]string{"DOCKER_CONFIG": dir, "CI_REGISTRY": host}), "alice/app:2")
-		check(t, err, "repository alice/app at "+host+", scope pull,push; no credentials; tried "+dir+"/config.json: no entry for "+host+
+		check(t, err, "repository alice/app at "+host+", scope repository:alice/app:push,pull; no credentials; tried "+dir+"/config.json: no entry for "+host+
 			"; GitLab: $CI_REGISTRY_PASSWORD is empty; GitLab: $CI_JOB_TOKEN is empty)", 77)
 	})
 	t.Run("refused", func(t *testing.T) {
 		err := push(from(map[string]string{"CI_REGISTRY": host, "CI_JOB_TOKEN": "wr0ng"}), "alice/app:2")
-		check(t, err, "repository alice/app at "+host+", scope pull,push; credentials from GitLab, $CI_JOB_TOKEN)", 77)
+		check(t, err, "repository alice/app at "+host+", scope repository:alice/app:push,pull; credentials from GitLab, $CI_JOB_TOKEN)", 77)
 		if strings.Contains(err.Error(), "wr0ng") {
 			t.Errorf("the error tells a secret: %v", err)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +76,8 @@ func (f *cacheFlags) check(destinations bool) error {
 	return nil
 }
 
-// caching is how the build uses the layer cache; nil if it does not.
-func (b *builder) caching() (*engine.Caching, error) {
+// caching is how the build for a platform uses the layer cache; nil if it does not.
+func (b *builder) caching(platform string) (*engine.Caching, error) {
 	f := b.flags.cache
 	repos := b.flags.cacheRepos()
 	if len(repos) == 0 || !f.runs && !f.copies {
@@ -89,7 +88,7 @@ func (b *builder) caching() (*engine.Caching, error) {
 		keep = b.bases.Layer
 	}
 	c := &engine.Caching{
-		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(), Tool: tool(),
+		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(platform), Tool: tool(),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	}
 	var stores []cache.Store
@@ -134,7 +133,7 @@ func (b *builder) openPlace(repo string, o cache.Options) (*cache.Place, error) 
 // written although the image is not pushed.
 func (b *builder) readsCache() bool {
 	f := b.flags.cache
-	return f.noPush || b.flags.noPush && len(f.repos) == 0
+	return f.noPush || b.flags.out.keptHere() && len(f.repos) == 0
 }
 
 func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
@@ -143,7 +142,7 @@ func (b *builder) tellOfCache(place *cache.Place, readOnly bool) {
 		b.env.Log.Info("layer cache: reading " + place.String() + " only; with --no-push, layers go to a --cache-repo that is given")
 	case readOnly:
 		b.env.Log.Debug("layer cache: reading " + place.String())
-	case b.flags.noPush:
+	case b.flags.out.keptHere():
 		b.env.Log.Info("layer cache: layers go to " + place.String() + " although the image is not pushed; --no-push-cache keeps them here")
 	default:
 		b.env.Log.Debug("layer cache: " + place.String())
@@ -162,7 +161,7 @@ func (f *flags) cacheRepos() []string {
 	case len(c.repos) > 0:
 		return c.repos
 	}
-	tag, err := name.NewTag(f.destinations[0], name.WeakValidation)
+	tag, err := name.NewTag(f.out.destinations[0], name.WeakValidation)
 	if err != nil {
 		return nil // the destination is refused where it is needed
 	}
@@ -203,21 +202,13 @@ func tool() string { return "kaniko executor " + command.Release }
 
 // lineage is the same for builds of what is one image in the eyes of its users: it
 // goes to the same place, from the same Dockerfile.
-func (b *builder) lineage() string {
+func (b *builder) lineage(platform string) string {
 	where := ""
-	if len(b.flags.destinations) > 0 {
-		if tag, err := b.client.Tag(b.flags.destinations[0]); err == nil {
+	if len(b.flags.out.destinations) > 0 {
+		if tag, err := b.client.Tag(b.flags.out.destinations[0]); err == nil {
 			where = tag.Context().Name()
 		}
 	}
-	text := fmt.Sprintf("%q %q %q %q", where, b.flags.dockerfile, strings.ToLower(b.flags.target), b.platform())
+	text := fmt.Sprintf("%q %q %q %q", where, b.flags.dockerfile, strings.ToLower(b.flags.target()), platform)
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
-}
-
-// platform is what the image is for, in words.
-func (b *builder) platform() string {
-	if b.flags.platform != "" {
-		return b.flags.targetPlatform().String()
-	}
-	return "linux/" + runtime.GOARCH
 }

@@ -35,6 +35,7 @@ the Dockerfile cannot be built or makes its warnings errors.`,
 	}
 	f.bind(cmd.Flags())
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
+	complete(cmd)
 	return cmd
 }
 
@@ -172,7 +173,7 @@ func (e *warnedError) Hint() string {
 const warnedCode = 1
 
 // errFormat says that --format was given to a build.
-var errFormat = errors.New("--format is for check and plan: give --check too")
+var errFormat = errors.New("--format is for check and plan: give --check or --dryrun too")
 
 // formats is a list of formats for people.
 func formats(allowed []report.Format) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -10,32 +11,30 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
 // flags are the executor's flags, under kaniko's names.
 type flags struct {
-	context      contextFlags
-	dockerfile   string
-	destinations []string
-	buildArgs    []string
-	target       string
-	platform     string
-	labels       []string
+	context    contextFlags
+	dockerfile string
+	buildArgs  []string
+	targets    []string
+	platforms  []string
+	labels     []string
 
 	secrets     []string
 	agents      []string
 	contexts    []string
 	cacheMounts string
 
-	noPush     bool
-	tarPath    string
-	ociLayout  string
-	digestFile string
-	registry   registry.Options
-	keychain   keychain.Options
+	out      outputFlags
+	registry registry.Options
+	keychain keychain.Options
 
 	cache cacheFlags
 
@@ -47,19 +46,21 @@ type flags struct {
 	force           bool
 	isolation       string
 	kanikoDir       string
+	ignoredPaths    []string
+	legacy          legacyFlags
 
 	check  bool
+	dryrun bool
 	format string
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
 	f.context.bind(fs)
 	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context")
-	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
-	fs.StringVar(&f.target, "target", "", "`stage` to build, by name or number; the last by default")
+	fs.StringArrayVar(&f.targets, "target", nil, "`stage` to build, by name or number; the last by default; repeatable: of several the first is the image, and all are built")
 
-	fs.StringVar(&f.platform, "customPlatform", "", "`os/arch[/variant]` of the image, and of its bases; by default this machine's")
+	fs.StringSliceVar(&f.platforms, "customPlatform", nil, "`os/arch[/variant]` of the image, and of its bases; by default this machine's; repeatable, or with commas: of several the result is an index of images")
 	fs.StringArrayVar(&f.labels, "label", nil, "`KEY=VALUE` for the image's labels; repeatable")
 
 	fs.StringArrayVar(&f.secrets, "secret", nil, "`id=ID,src=FILE` or id=ID,env=NAME: a secret for RUN --mount=type=secret; repeatable")
@@ -67,11 +68,9 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.contexts, "build-context", nil, "`NAME=VALUE`: another build context, a directory, docker-image://REF or oci-layout://DIR; repeatable")
 	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
-	fs.BoolVar(&f.noPush, "no-push", false, "build only")
-	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
-	fs.StringVar(&f.ociLayout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
-	fs.StringVar(&f.digestFile, "digest-file", "", "`file` to write the image's digest to")
+	f.out.bind(fs)
 	f.registry.Bind(fs)
+	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 
@@ -82,8 +81,15 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.whitelistVarRun, "whitelist-var-run", true, "leave /var/run out of the image where it is a directory of this container")
 	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
 	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
-	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own; KANIKO_DIR)")
-	fs.SetNormalizeFunc(normalize)
+	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own)")
+	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
+	f.legacy.bind(fs)
+	command.Spell(fs, map[string][]string{
+		"tarPath":           {"tar-path"},
+		"snapshotMode":      {"snapshot-mode"},
+		"whitelist-var-run": {"ignore-var-run"},
+		"customPlatform":    {"custom-platform", "platform"},
+	})
 }
 
 // bindFormat is for commands that report.
@@ -91,36 +97,29 @@ func (f *flags) bindFormat(fs *pflag.FlagSet, allowed ...report.Format) {
 	fs.StringVar(&f.format, "format", string(report.Text), "`format` of the report: "+formats(allowed))
 }
 
-// normalize accepts the spellings of later kaniko versions.
-func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "tar-path":
-		name = "tarPath"
-	case "snapshot-mode":
-		name = "snapshotMode"
-	case "ignore-var-run":
-		name = "whitelist-var-run"
-	case "custom-platform", "platform":
-		name = "customPlatform"
-	}
-	return pflag.NormalizedName(name)
-}
-
 // checkBuild finds what is wrong with the flags of a build taken together.
 func (f *flags) checkBuild() error {
-	switch {
-	case len(f.destinations) == 0 && f.tarPath != "":
-		return errors.New("--tarPath needs --destination, the name that the image is saved under")
-	case len(f.destinations) == 0 && !f.noPush && f.ociLayout == "":
-		return errors.New("no --destination to push to; give --no-push to build only")
-	}
-	if err := f.cache.check(len(f.destinations) > 0); err != nil {
+	if err := f.out.check(); err != nil {
 		return err
 	}
-	if f.cache.offline && len(f.destinations) > 0 && !f.noPush && f.tarPath == "" {
+	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
+		return err
+	}
+	if f.cache.offline && f.out.pushes() {
 		return errors.New("--offline cannot push: give --no-push, with --oci-layout-path or --tarPath")
 	}
+	if err := f.checkSeveral(); err != nil {
+		return err
+	}
 	return f.checkValues()
+}
+
+// checkSeveral finds what an index of several images cannot have.
+func (f *flags) checkSeveral() error {
+	if len(f.platforms) > 1 && f.out.tarPath != "" {
+		return errors.New("--tarPath saves one image, and there are several --customPlatform: use --oci-layout-path")
+	}
+	return nil
 }
 
 // checkValues finds what is wrong with the values of single flags.
@@ -138,26 +137,62 @@ func (f *flags) checkValues() error {
 			return fmt.Errorf("--build-arg %q has no name", arg)
 		}
 	}
+	for _, path := range f.ignoredPaths {
+		if !strings.HasPrefix(path, "/") || tree.Clean(path) == tree.Root {
+			return fmt.Errorf("--ignore-path %q is not an absolute path below /", path)
+		}
+	}
 	for _, label := range f.labels {
 		if name, _, ok := strings.Cut(label, "="); name == "" || !ok {
 			return fmt.Errorf("--label %q is not KEY=VALUE", label)
 		}
 	}
-	if f.platform != "" {
-		if _, err := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}); err != nil {
-			return fmt.Errorf("--customPlatform %q: %w", f.platform, err)
+	for _, platform := range f.platforms {
+		if _, err := plan.ParsePlatform(platform, v1.Platform{OS: "linux"}); err != nil {
+			return fmt.Errorf("--customPlatform %q: %w", platform, err)
 		}
 	}
-	return nil
+	return f.out.checkForm()
 }
 
-// targetPlatform is what the image is for; zero if that was not said.
-func (f *flags) targetPlatform() v1.Platform {
-	if f.platform == "" {
-		return v1.Platform{}
+// targetPlatforms are what images are for, each once; without any, the zero one.
+func (f *flags) targetPlatforms() []v1.Platform {
+	if len(f.platforms) == 0 {
+		return []v1.Platform{{}}
 	}
-	p, _ := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}) // check has tried it
-	return p
+	var all []v1.Platform
+	for _, text := range f.platforms {
+		p, _ := plan.ParsePlatform(text, v1.Platform{OS: "linux"}) // checkValues has tried it
+		if !slices.ContainsFunc(all, p.Equals) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// target is the stage whose image is the result; empty is the last.
+func (f *flags) target() string {
+	if len(f.targets) == 0 {
+		return ""
+	}
+	return f.targets[0]
+}
+
+// also are the stages that are built beside it.
+func (f *flags) also() []string {
+	if len(f.targets) == 0 {
+		return nil
+	}
+	return f.targets[1:]
+}
+
+// ignored are the paths of --ignore-path.
+func (f *flags) ignored() []tree.Path {
+	var all []tree.Path
+	for _, path := range f.ignoredPaths {
+		all = append(all, tree.Clean(path))
+	}
+	return all
 }
 
 // labelMap are the labels by name.

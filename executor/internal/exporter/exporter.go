@@ -23,14 +23,18 @@ type Config struct {
 	// Destinations are the tags that the image gets, in registries and in the
 	// tarball. They are made by the client's Tag.
 	Destinations []name.Tag
-	// NoPush keeps the image away from the registries. A tarball implies it.
+	// NoPush keeps the image away from the registries.
 	NoPush bool
+	// SkipCheck has Check ask nothing.
+	SkipCheck bool
+	// IgnoreImmutable takes a tag that a registry refuses to move for a success.
+	IgnoreImmutable bool
 	// LayoutPath is the directory of an OCI layout; empty for none.
 	LayoutPath string
 	// TarPath is a file for docker load; empty for none.
 	TarPath string
-	// DigestFile gets the digest when all else is done; empty for none.
-	DigestFile string
+	// Notes are written when all else is done.
+	Notes []*Note
 
 	Client *registry.Client // may be nil if nothing is pushed
 	// Pushed, if set, is told of each destination, what came of it, as soon as
@@ -39,12 +43,12 @@ type Config struct {
 }
 
 // Pushes tells whether the image goes to registries.
-func (c *Config) Pushes() bool { return !c.NoPush && c.TarPath == "" && len(c.Destinations) > 0 }
+func (c *Config) Pushes() bool { return !c.NoPush && len(c.Destinations) > 0 }
 
 // Check asks, before anything is built, whether the destinations may be pushed
 // to, each repository once. It asks nothing if nothing is pushed.
 func (c *Config) Check(ctx context.Context) error {
-	if !c.Pushes() {
+	if !c.Pushes() || c.SkipCheck {
 		return nil
 	}
 	var g errgroup.Group
@@ -72,7 +76,7 @@ func (c *Config) Check(ctx context.Context) error {
 func New(c Config) engine.Exporter {
 	var all All
 	if c.Pushes() {
-		all = append(all, &Registry{Client: c.Client, Tags: c.Destinations, Pushed: c.Pushed})
+		all = append(all, &Registry{Client: c.Client, Tags: c.Destinations, IgnoreImmutable: c.IgnoreImmutable, Pushed: c.Pushed})
 	}
 	if c.LayoutPath != "" {
 		all = append(all, &Layout{Path: c.LayoutPath})
@@ -80,10 +84,14 @@ func New(c Config) engine.Exporter {
 	if c.TarPath != "" {
 		all = append(all, &Tarball{Path: c.TarPath, Tags: c.Destinations})
 	}
-	if c.DigestFile == "" {
+	var last All
+	for _, n := range c.Notes {
+		last = append(last, n)
+	}
+	if len(last) == 0 {
 		return all
 	}
-	return &then{all, &DigestFile{Path: c.DigestFile}}
+	return &then{all, last}
 }
 
 // All exports to several places at once; to none if it is empty. What fails in

@@ -128,7 +128,7 @@ func TestRegistry_partial(t *testing.T) {
 	c := client()
 	file := filepath.Join(t.TempDir(), "digest")
 	e := exporter.New(exporter.Config{
-		Client: c, Destinations: tags(t, c, bad.Host()+"/app:1", good.Host()+"/app:1", late.Host()+"/app:1"), DigestFile: file,
+		Client: c, Destinations: tags(t, c, bad.Host()+"/app:1", good.Host()+"/app:1", late.Host()+"/app:1"), Notes: []*exporter.Note{exporter.DigestFile(file)},
 	})
 	img := image(t, 2, 1000)
 	err := export(t, e, img)
@@ -186,7 +186,7 @@ func TestNew(t *testing.T) {
 	}{
 		{"destination", exporter.Config{Destinations: to}, true},
 		{"no push", exporter.Config{Destinations: to, NoPush: true}, false},
-		{"tarball", exporter.Config{Destinations: to, TarPath: "x.tar"}, false},
+		{"tarball too", exporter.Config{Destinations: to, TarPath: "x.tar"}, true},
 		{"layout", exporter.Config{Destinations: to, LayoutPath: "x"}, true},
 		{"nowhere", exporter.Config{}, false},
 	} {
@@ -196,7 +196,7 @@ func TestNew(t *testing.T) {
 	}
 	dir := t.TempDir()
 	cfg := exporter.Config{
-		Destinations: to, NoPush: true, LayoutPath: filepath.Join(dir, "layout"), TarPath: filepath.Join(dir, "image.tar"), DigestFile: filepath.Join(dir, "digest"),
+		Destinations: to, NoPush: true, LayoutPath: filepath.Join(dir, "layout"), TarPath: filepath.Join(dir, "image.tar"), Notes: []*exporter.Note{exporter.DigestFile(filepath.Join(dir, "digest"))},
 	}
 	if err := cfg.Check(context.Background()); err != nil {
 		t.Error(err)
@@ -392,7 +392,7 @@ func TestDigestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(dir, "new", "deeper", "digest"), link} {
-		if err := export(t, &exporter.DigestFile{Path: path}, img); err != nil {
+		if err := export(t, exporter.DigestFile(path), img); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(path)
@@ -411,7 +411,7 @@ func TestDigestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := export(t, &exporter.DigestFile{Path: pipe(t, w)}, img); err != nil {
+	if err := export(t, exporter.DigestFile(pipe(t, w)), img); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
@@ -419,7 +419,7 @@ func TestDigestFile(t *testing.T) {
 		t.Errorf("the pipe got %q, error %v", got, err)
 	}
 
-	err = export(t, &exporter.DigestFile{Path: filepath.Join(real, "below", "a file")}, img)
+	err = export(t, exporter.DigestFile(filepath.Join(real, "below", "a file")), img)
 	var out *exporter.OutputError
 	if !errors.As(err, &out) || out.ExitCode() != 73 {
 		t.Errorf("got error %v", err)

@@ -28,7 +28,7 @@ func TestDigestFile_mountPoint(t *testing.T) {
 		}
 	})
 	img := image(t, 1, 100)
-	if err := export(t, &exporter.DigestFile{Path: target}, img); err != nil {
+	if err := export(t, exporter.DigestFile(target), img); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(source); err != nil || string(got) != digest(t, img) {

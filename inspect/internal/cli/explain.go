@@ -133,8 +133,12 @@ func (e *explainer) run(ctx context.Context, q question) error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := e.registry.Check(); err != nil {
+		return err
+	}
 	e.client = registry.New(registry.Config{
 		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv)), UserAgent: "kaniko/" + command.Release,
+		Warn: func(text string) { e.env.Log.Warn(text) },
 	})
 	caches, err := e.caches(q)
 	if err != nil {

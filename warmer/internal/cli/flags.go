@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
@@ -42,16 +43,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
 	f.registry.BindPull(fs)
 	f.keychain.Bind(fs)
-	fs.SetNormalizeFunc(normalize)
-}
-
-// normalize accepts kaniko's name for a platform.
-func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "customPlatform", "custom-platform":
-		name = "platform"
-	}
-	return pflag.NormalizedName(name)
+	command.Spell(fs, map[string][]string{"platform": {"customPlatform", "custom-platform"}})
 }
 
 // check finds what is wrong with the flags.

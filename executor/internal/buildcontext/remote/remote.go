@@ -62,7 +62,7 @@ func fetch(ctx context.Context, client *http.Client, source, dir, checksum strin
 	if client != nil {
 		own = *client
 	}
-	retry = retry.fill()
+	retry = retry.Filled()
 	own.Transport = &Patient{Base: own.Transport, Retry: retry}
 	file, err := os.CreateTemp(dir, "remote-*")
 	if err != nil {
@@ -101,7 +101,7 @@ func (d *download) run(ctx context.Context) (File, error) {
 		if !again || failed >= d.retry.Tries || ctx.Err() != nil {
 			return File{}, err
 		}
-		if err := d.retry.pause(ctx, failed, 0); err != nil {
+		if err := d.retry.Pause(ctx, failed, 0); err != nil {
 			return File{}, d.fail(err)
 		}
 	}

@@ -40,7 +40,8 @@ const (
 	maxDrain = 16 << 10
 )
 
-func (r Retry) fill() Retry {
+// Filled has the defaults where r has zeros.
+func (r Retry) Filled() Retry {
 	if r.Tries <= 0 {
 		r.Tries = 5
 	}
@@ -53,9 +54,9 @@ func (r Retry) fill() Retry {
 	return r
 }
 
-// pause waits before the try that follows the given number of failed ones, but
-// at least as long as the server asked for.
-func (r Retry) pause(ctx context.Context, failed int, asked time.Duration) error {
+// Pause waits before the try that follows the given number of failed ones, but
+// at least as long as the server asked for. The error is why ctx ended.
+func (r Retry) Pause(ctx context.Context, failed int, asked time.Duration) error {
 	wait := r.Wait << min(failed-1, 16)
 	if wait <= 0 || wait > maxWait {
 		wait = maxWait
@@ -82,7 +83,7 @@ type Patient struct {
 
 // RoundTrip implements [http.RoundTripper]. The last answer is given as it is.
 func (p *Patient) RoundTrip(req *http.Request) (*http.Response, error) {
-	retry, ctx := p.Retry.fill(), req.Context()
+	retry, ctx := p.Retry.Filled(), req.Context()
 	for failed := 0; ; {
 		resp, err := p.once(req, retry.Stall)
 		if err == nil && !passing(resp.StatusCode) {
@@ -99,7 +100,7 @@ func (p *Patient) RoundTrip(req *http.Request) (*http.Response, error) {
 			io.CopyN(io.Discard, resp.Body, maxDrain)
 			resp.Body.Close()
 		}
-		if err := retry.pause(ctx, failed, asked); err != nil {
+		if err := retry.Pause(ctx, failed, asked); err != nil {
 			return nil, err
 		}
 	}

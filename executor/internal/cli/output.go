@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/pflag"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
+	"github.com/kaniko-suite/kaniko/shared/image"
+	"github.com/kaniko-suite/kaniko/shared/layer"
+)
+
+// outputFlags say where the image goes, and what form it has there.
+type outputFlags struct {
+	destinations []string
+	push         toggle
+	noPush       bool
+	tarPath      string
+	layout       string
+
+	digestFile string
+	namesFile  string
+	taggedFile string
+
+	noCheck   bool
+	immutable bool
+
+	annotations []string
+	format      string
+	compression string
+	level       int
+}
+
+func (f *outputFlags) bind(fs *pflag.FlagSet) {
+	f.bindPlaces(fs)
+	fs.Var(&f.push, "push", "push the image although it is saved with --tarPath; --push=false is --no-push")
+	fs.Lookup("push").NoOptDefVal = "true"
+	fs.BoolVar(&f.noPush, "no-push", false, "build only")
+	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
+	f.bindNotes(fs)
+	f.bindManifest(fs)
+	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, or zstd, which makes it an OCI image")
+	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip, 1 to 22 for zstd, -1 for the default")
+}
+
+func (f *outputFlags) bindPlaces(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
+	fs.StringVar(&f.layout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
+	fs.BoolVar(&f.noCheck, "skip-push-permission-check", false, "do not ask before the build whether the destinations may be pushed to")
+	fs.BoolVar(&f.immutable, "push-ignore-immutable-tag-errors", false, "take a tag that is there already and cannot be moved for one that was pushed")
+}
+
+func (f *outputFlags) bindNotes(fs *pflag.FlagSet) {
+	fs.StringVar(&f.digestFile, "digest-file", "", "`file` or https URL to write the image's digest to")
+	fs.StringVar(&f.namesFile, "image-name-with-digest-file", "", "`file` or https URL to write a line REPOSITORY@DIGEST to for each destination")
+	fs.StringVar(&f.taggedFile, "image-name-tag-with-digest-file", "", "`file` or https URL to write a line REPOSITORY:TAG@DIGEST to for each destination")
+}
+
+func (f *outputFlags) bindManifest(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.annotations, "annotation", nil, "`KEY=VALUE` for the annotations of the manifest, which makes it OCI's; repeatable")
+	fs.StringVar(&f.format, "image-format", "", "`format` of the manifest, docker or oci; by default as the base")
+}
+
+// check finds what is wrong with the places.
+func (f *outputFlags) check() error {
+	switch {
+	case f.push.on && f.noPush:
+		return errors.New("--push and --no-push contradict each other")
+	case f.push.on && len(f.destinations) == 0:
+		return errors.New("--push needs --destination to push to")
+	case len(f.destinations) == 0 && f.tarPath != "" && !f.keptHere():
+		return errors.New("--tarPath needs --destination, the name that the image is saved under, or --no-push to save it without a name")
+	case len(f.destinations) == 0 && f.tarPath == "" && f.layout == "" && !f.keptHere():
+		return errors.New("no --destination to push to; give --no-push to build only")
+	case len(f.destinations) == 0 && f.namesFile != "":
+		return errors.New("--image-name-with-digest-file needs --destination, whose name it is")
+	case len(f.destinations) == 0 && f.taggedFile != "":
+		return errors.New("--image-name-tag-with-digest-file needs --destination, whose name it is")
+	}
+	return nil
+}
+
+// checkForm finds what is wrong with the form that the image is to have.
+func (f *outputFlags) checkForm() error {
+	if _, err := f.layers(); err != nil {
+		return err
+	}
+	_, err := f.form()
+	return err
+}
+
+// keptHere reports whether the user said that nothing is pushed.
+func (f *outputFlags) keptHere() bool { return f.noPush || f.push.given && !f.push.on }
+
+// pushes reports whether the image goes to its destinations. A tarball is instead of
+// that, unless the user said otherwise.
+func (f *outputFlags) pushes() bool {
+	return len(f.destinations) > 0 && !f.keptHere() && (f.tarPath == "" || f.push.on)
+}
+
+// layers is how layers are compressed.
+func (f *outputFlags) layers() (layer.Compression, error) {
+	c, err := layer.ParseCompression(f.compression, f.level)
+	if err != nil {
+		return c, fmt.Errorf("--compression: %w", err)
+	}
+	return c, nil
+}
+
+// form is that of the manifest.
+func (f *outputFlags) form() (image.Form, error) {
+	annotations, err := image.ParseAnnotations(f.annotations)
+	if err != nil {
+		return image.Form{}, fmt.Errorf("--annotation: %w", err)
+	}
+	form := image.Form{Format: image.Format(f.format), Annotations: annotations}
+	if err := form.Check(); err != nil {
+		return form, fmt.Errorf("--image-format: %w", err)
+	}
+	if c, err := f.layers(); err == nil && c.Zstd {
+		if form.Format == image.Docker {
+			return form, errors.New("--image-format=docker has no place for layers of --compression=zstd")
+		}
+		form.Format = image.OCI
+	}
+	return form, nil
+}
+
+// exporter is where the image goes. Whether it may go there is asked now, before
+// time is spent on the build.
+func (b *builder) exporter(ctx context.Context) (exporter.Config, error) {
+	f := b.flags.out
+	c := exporter.Config{
+		NoPush: !f.pushes(), LayoutPath: f.layout, TarPath: f.tarPath, Client: b.client, Pushed: b.pushed,
+		SkipCheck: f.noCheck, IgnoreImmutable: f.immutable,
+	}
+	var err error
+	if c.Destinations, err = b.tags(); err != nil {
+		return c, err
+	}
+	c.Notes = b.notes(c.Destinations)
+	if f.tarPath != "" && !f.keptHere() && !f.pushes() {
+		b.env.Log.Info("--tarPath saves the image and pushes nothing; give --push to have both")
+	}
+	return c, c.Check(ctx)
+}
+
+// tags are the destinations.
+func (b *builder) tags() ([]name.Tag, error) {
+	var all []name.Tag
+	for _, d := range b.flags.out.destinations {
+		tag, err := b.client.Tag(d)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tag)
+	}
+	return all, nil
+}
+
+// notes are the small files that tell of the image.
+func (b *builder) notes(tags []name.Tag) []*exporter.Note {
+	f := b.flags.out
+	var all []*exporter.Note
+	if f.digestFile != "" {
+		all = append(all, exporter.DigestFile(f.digestFile))
+	}
+	if f.namesFile != "" {
+		all = append(all, exporter.NamesFile(f.namesFile, tags, false))
+	}
+	if f.taggedFile != "" {
+		all = append(all, exporter.NamesFile(f.taggedFile, tags, true))
+	}
+	if dir := b.env.Getenv("BUILDER_OUTPUT"); dir != "" && f.pushes() {
+		all = append(all, exporter.BuilderOutput(dir, tags))
+	}
+	return all
+}
+
+func (b *builder) pushed(r exporter.Result) {
+	switch {
+	case r.Kept != nil:
+		b.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
+	case r.Err == nil:
+		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
+	}
+}
+
+// toggle is a flag that may be on, off, or not given.
+type toggle struct{ given, on bool }
+
+// Set implements [pflag.Value].
+func (t *toggle) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("%q is neither true nor false", text)
+	}
+	*t = toggle{true, on}
+	return nil
+}
+
+// Type implements [pflag.Value].
+func (t *toggle) Type() string { return "bool" }
+
+func (t *toggle) String() string {
+	if !t.given {
+		return ""
+	}
+	return strconv.FormatBool(t.on)
+}

@@ -116,6 +116,9 @@ func (b *builder) readsStdin() bool {
 // that did. Where the default build context is not there, anywhere serves that has the
 // Dockerfile.
 func (b *builder) find(ctx context.Context, anywhere bool) (err error) {
+	if b.contexts, err = b.namedContexts(ctx); err != nil {
+		return err
+	}
 	if b.grant != nil && len(b.grant.Carry) > 0 {
 		b.context, b.dockerfile, err = buildcontext.TakeOver(string(b.grant.Carry))
 	} else {
@@ -125,8 +128,7 @@ func (b *builder) find(ctx context.Context, anywhere bool) (err error) {
 		return err
 	}
 	b.env.Page.Source = b.dockerfile.Text
-	b.contexts, err = b.namedContexts(ctx)
-	return err
+	return nil
 }
 
 func (b *builder) findAnew(ctx context.Context, anywhere bool) error {

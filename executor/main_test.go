@@ -26,6 +26,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/cli"
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -64,6 +65,7 @@ func TestMain(m *testing.M) {
 //	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	inplace STATUS ARG…   runs the executor in a root of its own, on Linux as root
 //	tags REPOSITORY       prints the tags of a repository of $REGISTRY
 //	entries DIR           prints the instructions of the entries of a cache in a directory
 //	evict DIR TEXT        takes the entries of an instruction away
@@ -90,6 +92,7 @@ func TestScripts(t *testing.T) {
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
+	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -109,6 +112,8 @@ func TestScripts(t *testing.T) {
 			case "busybox":
 				_, err := os.Stat(busybox)
 				return err == nil, nil
+			case "emulated":
+				return host.Runs(t.Context(), t.TempDir(), v1.Platform{OS: "linux", Architecture: "s390x"}) == nil, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "namespaces":

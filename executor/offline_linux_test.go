@@ -74,3 +74,26 @@ func warm(t *testing.T, f *fixture, dir string) {
 		}
 	}
 }
+
+// TestStaleIfError: a base in the directory is taken as it was last seen when its
+// registry cannot be asked, if that is wanted.
+func TestStaleIfError(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a network namespace needs root")
+	}
+	f := newFixture(t, registrytest.Config{})
+	dir := t.TempDir()
+	warm(t, f, dir)
+	build := func(flags ...string) build {
+		flags = append([]string{"--isolation=namespaces", "--cache", "--cache-repo=oci:" + t.TempDir(), "--cache-dir=" + dir, "--image-download-retry=0"}, flags...)
+		b := isolatedCommand(t, f.built, flags...)
+		b.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		return b
+	}
+	if out, err := build().CombinedOutput(); err == nil {
+		t.Errorf("without the flag the build succeeds:\n%s", out)
+	}
+	if got := digestOf(t, build("--stale-if-error")); got != f.want {
+		t.Errorf("the image is %s, with a registry %s", got, f.want)
+	}
+}

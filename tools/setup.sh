@@ -55,9 +55,11 @@ fi
 
 [ "${1:-}" != packages ] || exit 0
 
-# Not in Debian; it takes minutes to build, once.
-tools/fixtures/build.sh registry >/dev/null ||
-  echo "setup: the registry of version 3 could not be built, so tests against it are skipped" >&2
+# Not in Debian; they take minutes to build, once.
+for server in registry versitygw gcs azurite; do
+  tools/fixtures/build.sh $server >/dev/null ||
+    echo "setup: $server (tools/fixtures/build.sh) could not be built, so tests against it are skipped" >&2
+done
 
 # A Bazel of the user's own is left alone; ours is brought up to date.
 bazel=$(command -v bazel || true)

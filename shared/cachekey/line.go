@@ -51,7 +51,9 @@ func parse(d Definition) ([]line, error) {
 func isHead(word string) bool { return word == "mount" || word == "remote" || word == "sources" }
 
 // isOwn tells the words that say something of the step after lines of a head.
-func isOwn(word string) bool { return word == "inline" || word == "clamp" || word == "compression" || word == "ignored" }
+func isOwn(word string) bool {
+	return word == "inline" || word == "clamp" || word == "compression" || word == "ignored"
+}
 
 // headName is what people know a mount, a remote or sources by.
 func headName(fields []string) string {

@@ -115,6 +115,21 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 func (e *usageError) Hint() string  { return fmt.Sprintf("see %s --help", e.command) }
 
+// Command is the program's root command with all that every program has, for those
+// who write down what it takes.
+func (p Program) Command(env *Env) *cobra.Command {
+	root, _ := p.build(env)
+	return root
+}
+
+func (p Program) build(env *Env) (*cobra.Command, *logFlags) {
+	root, flags := p.New(env), &logFlags{}
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.AddCommand(versionCommand(p.Name), manCommand(p.Name))
+	flags.bind(root.PersistentFlags())
+	return root, flags
+}
+
 // run runs the program and prints its error; it returns the process's status.
 func (p Program) run(ctx context.Context, env *Env) Code {
 	if p.Usage == 0 {
@@ -126,15 +141,11 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 	env.handler = newHandler(env.Stderr)
 	env.Log = slog.New(env.handler)
 
-	root := p.New(env)
-	root.SilenceErrors, root.SilenceUsage = true, true
+	root, flags := p.build(env)
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	root.AddCommand(versionCommand(p.Name), manCommand(p.Name))
-	var flags logFlags
-	flags.bind(root.PersistentFlags())
 
 	// Until a command's own RunE begins, everything that goes wrong is a matter of
 	// the command line: unknown flags and commands, missing flags, arguments.
@@ -148,7 +159,7 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 			if err := setFromEnvironment(c.Flags(), env.LookupEnv); err != nil {
 				return err
 			}
-			if err := env.handler.configure(flags, env.LookupEnv, env.Terminal() != nil); err != nil {
+			if err := env.handler.configure(*flags, env.LookupEnv, env.Terminal() != nil); err != nil {
 				return err
 			}
 			running = true

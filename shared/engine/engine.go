@@ -39,6 +39,9 @@ type Config struct {
 	// brought down to it when Clamp is set (SOURCE_DATE_EPOCH, --reproducible).
 	Created time.Time
 	Clamp   bool
+	// Runs finds out whether commands for a platform can be run here; nil leaves it to
+	// the command to show.
+	Runs func(context.Context, v1.Platform) error
 	// Squash makes one layer of all of a stage's steps (--single-snapshot).
 	Squash bool
 	// Compression is that of layers which the build makes; those of bases, and of the

@@ -97,7 +97,11 @@ func (b *build) preflight(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := b.checkRun(op); err != nil {
+			err := b.checkRun(op)
+			if err == nil && b.Runs != nil {
+				err = b.Runs(ctx, s.plan.Platform)
+			}
+			if err != nil {
 				return &StepError{Stage: s.plan, Step: w.Step, Err: err}
 			}
 		}

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/kaniko-suite/kaniko/shared/plan"
+import (
+	"slices"
+
+	"github.com/kaniko-suite/kaniko/shared/plan"
+)
 
 // need finds out which stages have to be worked on, and takes back what the cache
 // gave where it would not fit what is done anew.
@@ -16,11 +20,11 @@ func (b *build) need() {
 	}
 }
 
-// mark finds the stages that are needed: those whose layers become the target's, and
-// those that a step which is to be done reads from.
+// mark finds the stages that are needed: those whose layers become the target's, those
+// that are to be built beside it, and those that a step which is to be done reads from.
 func (b *build) mark() {
 	for _, s := range b.order {
-		s.needed = s.exported
+		s.needed = s.exported || slices.Contains(b.Plan.Also, s.plan)
 	}
 	for i := len(b.order) - 1; i >= 0; i-- {
 		s := b.order[i]

@@ -23,6 +23,9 @@ type Options struct {
 	// Target is the stage to build, by name in any case or by number; empty is
 	// the last one.
 	Target string
+	// Also are further stages that are built, as Target names them. Nothing of them is
+	// in the image.
+	Also []string
 	// TargetPlatform is what the image is for, and what FROM means without
 	// --platform. If it is zero that is BuildPlatform, and the image says of
 	// itself what its base says.
@@ -69,7 +72,11 @@ func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) 
 	if err := c.prepare(target); err != nil {
 		return nil, err
 	}
-	needed, err := c.resolve(ctx, target)
+	also, err := c.also()
+	if err != nil {
+		return nil, err
+	}
+	needed, err := c.resolve(ctx, append([]*draft{target}, also...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +88,11 @@ func Compile(ctx context.Context, f *dockerfile.File, o Options) (*Plan, error) 
 		p.Stages = append(p.Stages, d.out)
 	}
 	p.Target = target.out
+	for _, d := range also {
+		if d != target && !slices.Contains(p.Also, d.out) {
+			p.Also = append(p.Also, d.out)
+		}
+	}
 	c.finish(p.Target)
 	c.warnUnusedArgs()
 	p.Warnings = append(slices.Clone(f.Warnings), c.warnings...)
@@ -228,7 +240,25 @@ func (c *compiler) target() (*draft, error) {
 	if c.o.Target == "" {
 		return c.drafts[len(c.drafts)-1], nil
 	}
-	if s, ok := c.file.Find(c.o.Target, len(c.drafts)); ok {
+	return c.stage(c.o.Target)
+}
+
+// also finds the further stages to build.
+func (c *compiler) also() ([]*draft, error) {
+	var all []*draft
+	for _, name := range c.o.Also {
+		d, err := c.stage(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// stage finds a stage by its name or number.
+func (c *compiler) stage(name string) (*draft, error) {
+	if s, ok := c.file.Find(name, len(c.drafts)); ok {
 		return c.drafts[s.Index], nil
 	}
 	var names []string
@@ -243,7 +273,7 @@ func (c *compiler) target() (*draft, error) {
 	}
 	return nil, &dockerfile.Error{
 		At:     dockerfile.Location{File: c.file.Name},
-		Err:    fmt.Errorf("there is no stage %q (%s)", c.o.Target, advice),
+		Err:    fmt.Errorf("there is no stage %q (%s)", name, advice),
 		Advice: advice,
 	}
 }
@@ -309,12 +339,12 @@ func (c *compiler) declaredGlobally(name string) bool {
 	return false
 }
 
-// resolve finds the images that the target needs, and returns the stages that it
-// needs in order. Triggers of a base can name further stages and images, so that
+// resolve finds the images that the targets need, and returns the stages that they
+// need in order. Triggers of a base can name further stages and images, so that
 // it goes on until nothing new turns up.
-func (c *compiler) resolve(ctx context.Context, target *draft) ([]*draft, error) {
+func (c *compiler) resolve(ctx context.Context, targets ...*draft) ([]*draft, error) {
 	for {
-		needed, err := c.needed(target)
+		needed, err := c.needed(targets)
 		if err != nil {
 			return nil, err
 		}
@@ -337,8 +367,8 @@ func (c *compiler) resolve(ctx context.Context, target *draft) ([]*draft, error)
 	}
 }
 
-// needed walks from the target to all that it is made of.
-func (c *compiler) needed(target *draft) ([]*draft, error) {
+// needed walks from the targets to all that they are made of.
+func (c *compiler) needed(targets []*draft) ([]*draft, error) {
 	seen := map[*draft]bool{}
 	var visit func(d *draft) error
 	visit = func(d *draft) error {
@@ -364,8 +394,10 @@ func (c *compiler) needed(target *draft) ([]*draft, error) {
 		}
 		return nil
 	}
-	if err := visit(target); err != nil {
-		return nil, err
+	for _, target := range targets {
+		if err := visit(target); err != nil {
+			return nil, err
+		}
 	}
 	// References of stages that are not needed are looked at all the same.
 	for _, d := range c.drafts {

@@ -20,8 +20,9 @@ import (
 
 // A Plan is a Dockerfile compiled for one target.
 type Plan struct {
-	Stages   []*Stage // those the target needs, in the Dockerfile's order; Target is the last
-	Target   *Stage
+	Stages   []*Stage // those that Target and Also need, in the Dockerfile's order
+	Target   *Stage   // whose image is the build's
+	Also     []*Stage // built although Target takes nothing from them
 	Warnings []dockerfile.Warning
 }
 

@@ -19,7 +19,7 @@ type Manifest struct {
 }
 
 // Manifest asks what a reference stands for now, whatever it stood for before, in
-// one request. A manifest of more than limit bytes is [ErrTooLarge].
+// one request, of the registry itself, never a mirror. A manifest of more than limit bytes is [ErrTooLarge].
 func (c *Client) Manifest(ctx context.Context, ref name.Reference, limit int64) (*Manifest, error) {
 	m, err := c.fetchManifest(ctx, ref, limit)
 	if err != nil {
@@ -40,8 +40,8 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, raw []byt
 	return c.failed("push "+ref.Name(), push, ref.Context(), err)
 }
 
-// Blob reads a blob of at most limit bytes, in one request; one of more is
-// [ErrTooLarge]. What it returns has the digest that was asked for.
+// Blob reads a blob of at most limit bytes, in one request, from the registry itself;
+// one of more is [ErrTooLarge]. What it returns has the digest that was asked for.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, h v1.Hash, limit int64) ([]byte, error) {
 	raw, err := c.fetchBlob(ctx, repo, h, limit)
 	if err != nil {

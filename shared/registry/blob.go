@@ -23,21 +23,22 @@ type blobKey struct {
 	digest v1.Hash
 }
 
-// blob reads a blob from an offset on, across broken connections. The first
-// answer is there when it returns.
-func (c *Client) blob(ctx context.Context, repo name.Repository, d v1.Descriptor, off int64) (io.ReadCloser, error) {
-	s, err := c.session(ctx, pull, repo)
-	if err != nil {
-		return nil, err
-	}
-	b := &blobReader{ctx: ctx, client: c, session: s, desc: d, off: off}
+// blob reads a blob from an offset on, across broken connections, from the first of
+// its sources that has it. The first answer is there when it returns.
+func (c *Client) blob(ctx context.Context, sources []name.Repository, d v1.Descriptor, off int64) (*blobReader, error) {
+	b := &blobReader{ctx: ctx, client: c, sources: sources, retry: c.retry(pull), desc: d, off: off}
 	if off >= d.Size {
 		return b, nil
 	}
-	if err := b.open(); err != nil {
-		return nil, err
+	for {
+		err := b.open()
+		if err == nil {
+			return b, nil
+		}
+		if !b.again(err) {
+			return nil, err
+		}
 	}
-	return b, nil
 }
 
 // lose notes that a repository has not got a blob that it was said to have: it is
@@ -60,9 +61,14 @@ func (c *Client) Distrust(repo name.Repository, h v1.Hash) {
 type blobReader struct {
 	ctx     context.Context
 	client  *Client
-	session *session
+	sources []name.Repository
+	at      int // of the sources
+	failed  mirrorsError
+	session *session // with that source
+	retry   Retry
 	desc    v1.Descriptor
 	off     int64 // bytes read
+	anew    int   // how often it was begun anew
 
 	body   io.ReadCloser   // nil between two requests
 	asked  context.Context // the request's
@@ -73,8 +79,51 @@ type blobReader struct {
 	mark   int64 // off after the last of them
 }
 
+// open asks for what has not been read, and moves on to the next source where one
+// fails for good.
 func (b *blobReader) open() error {
-	ctx, cancel := context.WithCancelCause(b.ctx)
+	for {
+		err := b.client.passedOver(b.sources, b.at)
+		if err == nil {
+			err = b.begin()
+		}
+		if err == nil || !b.next(err) {
+			return b.final(err)
+		}
+	}
+}
+
+// next moves on to the next source, if there is one, after err.
+func (b *blobReader) next(err error) bool {
+	if len(b.sources) == 1 || b.ctx.Err() != nil {
+		return false
+	}
+	b.failed.add(b.client, b.sources[b.at], err)
+	b.client.passOver(b.sources, b.at, &b.failed)
+	if b.at == len(b.sources)-1 {
+		return false
+	}
+	b.at++
+	b.breaks, b.mark = 0, b.off
+	return true
+}
+
+// final is the error that is left when no source is.
+func (b *blobReader) final(err error) error {
+	if err == nil || len(b.failed.tried) == 0 {
+		return err
+	}
+	return &mirrorsError{b.failed.tried}
+}
+
+// begin is one attempt of open.
+func (b *blobReader) begin() error {
+	ctx, cancel := context.WithCancelCause(b.client.hurried(b.ctx, b.sources, b.at))
+	var err error
+	if b.session, err = b.client.session(ctx, pull, b.sources[b.at]); err != nil {
+		cancel(nil)
+		return err
+	}
 	resp, err := b.ask(ctx)
 	if err != nil {
 		cancel(nil)
@@ -94,7 +143,7 @@ func (b *blobReader) open() error {
 		cancel(nil)
 		return &CorruptError{Want: b.desc.Digest, WantSize: b.desc.Size, GotSize: b.desc.Size - length + resp.ContentLength}
 	}
-	stall := b.client.cfg.Retry.Stall
+	stall := b.retry.Stall
 	b.body, b.asked, b.cancel = resp.Body, ctx, cancel
 	b.silent = time.AfterFunc(stall, func() { cancel(silenceError{stall}) })
 	b.silent.Stop()
@@ -111,7 +160,7 @@ func (b *blobReader) open() error {
 
 // listen reads what the registry sends, as long as it does not fall silent.
 func (b *blobReader) listen(p []byte) (int, error) {
-	b.silent.Reset(b.client.cfg.Retry.Stall)
+	b.silent.Reset(b.retry.Stall)
 	n, err := b.body.Read(p)
 	b.silent.Stop()
 	if silence, ok := context.Cause(b.asked).(silenceError); ok && err != nil {
@@ -197,10 +246,10 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		}
 		if b.body == nil {
 			if err := b.open(); err != nil {
-				if !broken(err) {
-					return 0, err
+				if broken(err) && len(b.sources) == 1 {
+					err = b.broke(err)
 				}
-				if err := b.broke(err); err != nil {
+				if err != nil && !b.again(err) {
 					return 0, err
 				}
 				continue
@@ -225,13 +274,23 @@ func (b *blobReader) Read(p []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		if err := b.broke(err); err != nil {
-			return n, err
+		if err := b.broke(err); err != nil && !b.next(err) && !b.again(err) {
+			return n, b.final(err)
 		}
 		if n > 0 {
 			return n, nil
 		}
 	}
+}
+
+// again has the blob asked for anew by all its sources, as often as the user said.
+func (b *blobReader) again(err error) bool {
+	if b.ctx.Err() != nil || b.anew >= b.client.cfg.Options.LayerRetries.or(1)-1 {
+		return false
+	}
+	b.anew++
+	b.at, b.failed, b.breaks, b.mark = 0, mirrorsError{}, 0, b.off
+	return b.retry.pause(b.ctx, b.anew, 0) == nil
 }
 
 // broke decides whether to go on after err, and waits until it is time to.
@@ -247,10 +306,10 @@ func (b *blobReader) broke(err error) error {
 	}
 	b.breaks++
 	b.mark = b.off
-	if b.breaks >= b.client.cfg.Retry.Tries {
+	if b.breaks >= b.retry.Tries {
 		return fmt.Errorf("the connection broke %d times, the last time after %d of %d bytes: %w", b.breaks, b.off, b.desc.Size, err)
 	}
-	return b.client.cfg.Retry.pause(b.ctx, b.breaks, 0)
+	return b.retry.pause(b.ctx, b.breaks, 0)
 }
 
 func (b *blobReader) shut() {

@@ -7,9 +7,11 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -29,6 +31,9 @@ type Config struct {
 	Retry     Retry
 	// Uploads is how many blobs are sent at the same time; default 4.
 	Uploads int
+	// Warn, if set, is told what a user should know although things go on: a mirror
+	// that failed, a proxy that limits uploads.
+	Warn func(text string)
 	// Observe, if set, is told of every blob that moves: kind is "pull" or "push",
 	// size is in bytes, -1 where it is not known yet. What it returns is called
 	// with increments, never twice for the same bytes, and at the end.
@@ -53,9 +58,19 @@ type Client struct {
 	streams   memo[streamKey, v1.Hash] // sent while they were written
 	checks    memo[sessionKey, struct{}]
 	uploads   chan struct{}
+
+	routes  routes
+	invalid error // of the options
+
+	mirrors     sync.Mutex
+	warned      map[string]bool   // hosts of mirrors, of which it was said that they failed
+	unreachable map[string]*Error // hosts of mirrors, and how they failed
+
+	chunks chunks
 }
 
-// New returns a client. It sends nothing yet.
+// New returns a client. It sends nothing yet. What [Options.Check] finds wrong is the
+// error of all that is asked of it.
 func New(c Config) *Client {
 	c.Retry = c.Retry.fill()
 	if c.Uploads <= 0 {
@@ -69,31 +84,50 @@ func New(c Config) *Client {
 			return ctx, func(int64) {}, func(error) {}
 		}
 	}
-	cl := &Client{cfg: c, uploads: make(chan struct{}, c.Uploads)}
-	cl.verified = cl.transport(false)
-	cl.trusting = cl.transport(true)
+	if c.Warn == nil {
+		c.Warn = func(string) {}
+	}
+	cl := &Client{
+		cfg: c, uploads: make(chan struct{}, c.Uploads),
+		warned: map[string]bool{}, unreachable: map[string]*Error{},
+	}
+	cl.routes, cl.invalid = newRoutes(&c.Options)
+	special, err := readIdentities(&c.Options)
+	if cl.invalid == nil {
+		cl.invalid = err
+	}
+	cl.verified = cl.transport(special, false)
+	cl.trusting = cl.transport(special, true)
 	return cl
 }
 
-func (c *Client) transport(unverified bool) http.RoundTripper {
-	var rt http.RoundTripper = &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   20 * time.Second,
-		TLSClientConfig:       &tls.Config{InsecureSkipVerify: unverified},
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       90 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		// A blob is what its digest says; nobody may compress it on the way.
-		DisableCompression: true,
+func (c *Client) transport(special map[string]*identity, unverified bool) http.RoundTripper {
+	hosts := &byHost{others: connections(nil, nil, unverified), special: map[string]http.RoundTripper{}}
+	for host, is := range special {
+		hosts.special[host] = connections(is.authorities, is.ours, unverified)
 	}
+	var rt http.RoundTripper = hosts
 	if c.cfg.Wrap != nil {
 		rt = c.cfg.Wrap(rt)
 	}
 	rt = &retrying{inner: rt, retry: c.cfg.Retry}
 	rt = &pings{inner: rt}
 	return transport.NewUserAgent(rt, c.cfg.UserAgent)
+}
+
+func connections(authorities *x509.CertPool, ours []tls.Certificate, unverified bool) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   20 * time.Second,
+		TLSClientConfig:       &tls.Config{RootCAs: authorities, Certificates: ours, InsecureSkipVerify: unverified},
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		// A blob is what its digest says; nobody may compress it on the way.
+		DisableCompression: true,
+	}
 }
 
 // Reference reads the name of an image to be pulled. The error is a
@@ -121,6 +155,18 @@ func (c *Client) Tag(s string) (name.Tag, error) {
 	return tag, nil
 }
 
+// repository is a repository by its name, with plain HTTP if the role allows that.
+func (c *Client) repository(r role, s string) (name.Repository, error) {
+	repo, err := name.NewRepository(s, name.WeakValidation)
+	if err == nil && c.cfg.Options.plain(r, repo.RegistryStr()) {
+		repo, err = name.NewRepository(s, name.WeakValidation, name.Insecure)
+	}
+	if err != nil {
+		return name.Repository{}, &ReferenceError{s, err}
+	}
+	return repo, nil
+}
+
 // Repository reads the name of a repository that is both read and written. Plain
 // HTTP is allowed if it is for either. The error is a [ReferenceError].
 func (c *Client) Repository(s string) (name.Repository, error) {
@@ -146,7 +192,36 @@ type sessionKey struct {
 type session struct {
 	repo        name.Repository
 	http        *http.Client
-	credentials string
+	scopes      []string
+	credentials credentials
+}
+
+// credentials are where those in use came from and, without any, where they were
+// looked for.
+type credentials struct {
+	source string
+	tried  []string
+}
+
+// credentialsOf asks the keychain for a repository, or for a registry.
+func (c *Client) credentialsOf(ctx context.Context, r authn.Resource) (authn.Authenticator, credentials, error) {
+	auth, err := authn.Resolve(ctx, c.cfg.Keychain, r)
+	if err != nil {
+		return nil, credentials{}, err
+	}
+	var from credentials
+	t, searched := auth.(interface{ Tried() []string })
+	if searched {
+		from.tried = t.Tried()
+	}
+	if n, ok := auth.(interface{ Source() string }); ok {
+		from.source = n.Source()
+	} else if searched {
+		auth = authn.Anonymous // which go-containerregistry knows by its identity
+	} else if auth != authn.Anonymous {
+		from.source = "the keychain"
+	}
+	return auth, from, nil
 }
 
 func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*session, error) {
@@ -168,32 +243,35 @@ func (c *Client) mounting(ctx context.Context, repo, from name.Repository) (*ses
 }
 
 func (c *Client) open(ctx context.Context, r role, repo name.Repository, scopes ...string) (*session, error) {
-	s := &session{repo: repo}
-	auth, err := authn.Resolve(ctx, c.cfg.Keychain, repo)
+	if c.invalid != nil {
+		return nil, c.invalid
+	}
+	s := &session{repo: repo, scopes: scopes}
+	auth, from, err := c.credentialsOf(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	if n, ok := auth.(interface{ Source() string }); ok {
-		s.credentials = n.Source()
-	} else if auth != authn.Anonymous {
-		s.credentials = "the keychain"
-	}
+	s.credentials = from
 	rt := c.verified
 	if c.cfg.Options.unverified(r, repo.RegistryStr()) {
 		rt = c.trusting
 	}
+	if again := c.cfg.Options.retries(r); again != (Retries{}) {
+		rt = &counted{rt, again.tries}
+	}
 	rt, err = transport.NewWithContext(ctx, repo.Registry, auth, rt, scopes)
 	if err != nil {
-		return nil, &sessionError{s.credentials, err}
+		return nil, &sessionError{s, err}
 	}
 	s.http = &http.Client{Transport: rt, CheckRedirect: checkRedirect}
 	return s, nil
 }
 
-// sessionError carries the credentials' source to who makes the error of it.
+// sessionError carries what is known of a session that could not be opened to who makes
+// the error of it.
 type sessionError struct {
-	credentials string
-	err         error
+	session *session
+	err     error
 }
 
 func (e *sessionError) Error() string { return e.err.Error() }

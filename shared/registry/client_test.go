@@ -211,7 +211,7 @@ func TestFaults_pull(t *testing.T) {
 		{script: "GET blob: cut at 1000 always", err: "the connection broke 5 times", code: 75},
 		{script: "GET blob: 503 always", err: "503 Service Unavailable: UNAVAILABLE: as the script says", code: 75},
 		{script: "GET manifest: 404", err: "404 Not Found", code: 69},
-		{script: "GET manifest: 403", err: "403 Forbidden: UNAVAILABLE: as the script says (no credentials)", code: 77},
+		{script: "GET manifest: 403", err: "403 Forbidden: UNAVAILABLE: as the script says (repository base/img at ", code: 77},
 		{script: "GET manifest: 429 always", err: "429 Too Many Requests", code: 75},
 	} {
 		t.Run(tc.script, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestFaults_push(t *testing.T) {
 		{script: "PUT upload: 413", err: "413 Request Entity Too Large", code: 69},
 		{script: "PUT upload: 503 always", err: "503", code: 75},
 		{script: "PUT manifest: 400", err: "push ", code: 69},
-		{script: "", c: registrytest.Config{ReadOnly: true}, err: "DENIED: this registry is read-only (no credentials)", code: 77},
+		{script: "", c: registrytest.Config{ReadOnly: true}, err: "DENIED: this registry is read-only (repository app at ", code: 77},
 	} {
 		t.Run(fmt.Sprintf("%s%+v", tc.script, tc.c), func(t *testing.T) {
 			t.Parallel()

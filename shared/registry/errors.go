@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -56,18 +55,44 @@ type Error struct {
 	// Credentials says where those in use came from, never what they are; empty
 	// if there were none.
 	Credentials string
-	Err         error
+	// Tried is where credentials were looked for before, and why there were none.
+	Tried []string
+	// Scope is what was asked to be allowed, as registries write it, such as
+	// repository:app:push,pull.
+	Scope string
+	Err   error
 }
 
 func (e *Error) Error() string {
-	said := "no credentials"
-	if e.Credentials != "" {
-		said = "credentials from " + e.Credentials
-	}
-	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden {
+	var several *mirrorsError // each of which says this of itself
+	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden || errors.As(e.Err, &several) {
 		return e.Attempt + ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("%s: %v (%s)", e.Attempt, e.Err, said)
+	return fmt.Sprintf("%s: %v (%s; %s)", e.Attempt, e.Err, e.asked(), e.identified())
+}
+
+// asked says for what we wanted to be let in.
+func (e *Error) asked() string {
+	if e.Repository == "" {
+		return e.Host
+	}
+	where := fmt.Sprintf("repository %s at %s", e.Repository, e.Host)
+	var answer *statusError
+	if e.Scope != "" && !(errors.As(e.Err, &answer) && answer.refused != "") {
+		where += ", scope " + e.Scope
+	}
+	return where
+}
+
+// identified says who we said we were.
+func (e *Error) identified() string {
+	switch {
+	case e.Credentials != "":
+		return "credentials from " + e.Credentials
+	case len(e.Tried) > 0:
+		return "no credentials; tried " + strings.Join(e.Tried, "; ")
+	}
+	return "no credentials"
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -104,17 +129,22 @@ func (e *Error) Hint() string {
 	switch {
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
-			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG", e.Host)
+			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
+		}
+		if e.Repository == "" {
+			return fmt.Sprintf("check the user and the password for %s", e.Host)
 		}
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fmt.Sprintf("a proxy in front of %s limits the size of uploads; raise its limit (nginx: client_max_body_size)", e.Host)
+	case errors.Is(e.Err, ErrImmutable):
+		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusTooManyRequests:
 		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case errors.Is(e.Err, ErrNotFound):
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
-		return fmt.Sprintf("name a file with its certificate authority in $SSL_CERT_FILE, or give --skip-tls-verify-registry=%s", e.Host)
+		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &dns):
@@ -220,7 +250,8 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Is(target error) bool {
 	return target == ErrNotFound && e.status == http.StatusNotFound ||
-		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode)
+		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode) ||
+		target == ErrImmutable && e.immutable()
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {
@@ -281,21 +312,29 @@ func address(req *http.Request) string {
 	return fmt.Sprintf("%s %s://%s%s", req.Method, req.URL.Scheme, req.URL.Host, req.URL.Path)
 }
 
-// fail wraps err in what was attempted with which registry.
-func fail(attempt string, repo name.Repository, credentials string, err error) error {
+// fail wraps err in what was attempted in which talk with a registry.
+func fail(attempt string, s *session, err error) error {
 	if err == nil {
 		return nil
 	}
 	var done *Error
-	if errors.As(err, &done) {
+	var several *mirrorsError
+	wrapped := errors.As(err, &done)
+	if errors.As(err, &several) {
+		wrapped = done.Err == error(several) // rather than one of its parts
+	}
+	if wrapped {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", attempt, err)
 	}
 	e := &Error{
-		Attempt: attempt, Host: repo.RegistryStr(), Repository: repo.RepositoryStr(),
-		Credentials: credentials, Err: err, Status: status(err),
+		Attempt: attempt, Host: s.repo.RegistryStr(), Repository: s.repo.RepositoryStr(),
+		Credentials: s.credentials.source, Tried: s.credentials.tried, Scope: strings.Join(s.scopes, " "), Err: err, Status: status(err),
+	}
+	if several != nil {
+		return e
 	}
 	// A token server's answer may be a whole page, and the address in an url.Error
 	// one that a redirect led to, signature and all. Where plain HTTP was tried after

@@ -18,7 +18,7 @@ func (c *Client) fetch(ctx context.Context, repo name.Repository, path, accept s
 	if err != nil {
 		return nil, nil, err
 	}
-	retry := c.cfg.Retry.under(ctx)
+	retry := c.retry(pull).under(ctx)
 	for failed := 0; ; {
 		raw, header, err := s.whole(ctx, path, accept, limit, retry.Stall)
 		if err == nil || header == nil || !broken(err) || ctx.Err() != nil {

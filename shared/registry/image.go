@@ -93,7 +93,8 @@ func (i *Image) Blobs() []*Layer {
 	for n, d := range i.parsed.Layers {
 		blobs[n] = &Layer{
 			ctx: i.ctx, client: i.client, repo: i.ref.Context(), desc: d,
-			diffID: func() (v1.Hash, error) { return i.diffID(n) },
+			sources: func() ([]name.Repository, error) { return i.client.sources(i.ref.Context(), i.from) },
+			diffID:  func() (v1.Hash, error) { return i.diffID(n) },
 		}
 	}
 	return blobs
@@ -142,7 +143,11 @@ func (i *Image) RawConfigFile() ([]byte, error) {
 		if d.Size > maxConfig {
 			return nil, fmt.Errorf("the config is larger than %d bytes", maxConfig)
 		}
-		r, err := i.client.blob(ctx, i.ref.Context(), d, 0)
+		sources, err := i.client.sources(i.ref.Context(), i.from)
+		if err != nil {
+			return nil, err
+		}
+		r, err := i.client.blob(ctx, sources, d, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -209,12 +214,14 @@ type Layer struct {
 	repo   name.Repository
 	desc   v1.Descriptor
 	diffID func() (v1.Hash, error)
+	// sources are where it is pulled from; nil for repo itself.
+	sources func() ([]name.Repository, error)
 }
 
 var _ v1.Layer = (*Layer)(nil)
 
 // Layer is a layer that a repository has beside any image, such as one of a cache:
-// who knows of it says what it is. Nothing is asked until it is read; ctx governs
+// who knows of it says what it is. It is read from the repository, never a mirror. Nothing is asked until it is read; ctx governs
 // its reads.
 func (c *Client) Layer(ctx context.Context, repo name.Repository, d v1.Descriptor, diffID v1.Hash) *Layer {
 	return &Layer{
@@ -268,7 +275,15 @@ func (l *Layer) open(ctx context.Context, off int64, around func(io.ReadCloser) 
 	where := l.Ref().Name()
 	wrap := func(err error) error { return client.failed("pull layer "+where, pull, repo, err) }
 	ctx, moved, done := client.cfg.Observe(ctx, "pull", where, l.desc.Size-off)
-	r, err := client.blob(ctx, repo, l.desc, off)
+	sources := []name.Repository{repo}
+	var err error
+	if l.sources != nil {
+		sources, err = l.sources()
+	}
+	var r io.ReadCloser
+	if err == nil {
+		r, err = client.blob(ctx, sources, l.desc, off)
+	}
 	if err != nil {
 		err = wrap(err)
 		done(err)

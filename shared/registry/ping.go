@@ -32,7 +32,7 @@ type pong struct {
 var errPlain = errors.New("the registry speaks plain HTTP")
 
 func (p *pings) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Method != http.MethodGet || req.URL.Path != "/v2/" || req.URL.RawQuery != "" {
+	if req.Method != http.MethodGet || req.URL.Path != "/v2/" || req.URL.RawQuery != "" || req.Header.Get("Authorization") != "" {
 		return p.inner.RoundTrip(req)
 	}
 	if req.URL.Scheme == "https" && p.isPlain(req.URL.Host) {

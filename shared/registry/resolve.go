@@ -29,6 +29,7 @@ type manifest struct {
 	raw       []byte
 	mediaType types.MediaType
 	digest    v1.Hash
+	from      name.Repository // of a mirror, if it came from one
 }
 
 // Resolve asks what ref, a name as users write it, is for a platform: of an
@@ -138,12 +139,19 @@ func Pick(index *v1.IndexManifest, p v1.Platform) (chosen *v1.Descriptor, nested
 // manifest fetches what a reference stands for, once.
 func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, error) {
 	return c.manifests.get(ctx, manifestKey{ref.Context().Name(), ref.Identifier()}, func(ctx context.Context) (*manifest, error) {
-		m, err := c.fetchManifest(ctx, ref, maxManifest)
+		sources, err := c.sources(ref.Context(), name.Repository{})
 		if err != nil {
 			return nil, err
 		}
-		if m.mediaType.IsSchema1() {
-			return nil, errors.New("the image is in Docker's schema 1 format, which has been retired")
+		m, err := fromAny(ctx, c, sources, func(ctx context.Context, at name.Repository) (*manifest, error) {
+			m, err := c.fetchManifest(ctx, in(ref, at), maxManifest)
+			if err == nil && m.mediaType.IsSchema1() {
+				err = errors.New("the image is in Docker's schema 1 format, which has been retired")
+			}
+			return m, err
+		})
+		if err != nil {
+			return nil, err
 		}
 		// A tag's digest names the same bytes: who asks for it is answered already.
 		c.manifests.put(manifestKey{ref.Context().Name(), m.digest.String()}, m)
@@ -157,7 +165,7 @@ func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit in
 	if err != nil {
 		return nil, err
 	}
-	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw)}
+	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw), from: ref.Context()}
 	m.digest, err = sum(raw, ref)
 	if err != nil {
 		return nil, err
@@ -220,17 +228,17 @@ func mediaType(header string, raw []byte) types.MediaType {
 	return said
 }
 
-// failed is fail with the credentials that the repository's session uses.
+// failed is fail with what is known of the talk with the repository.
 func (c *Client) failed(attempt string, r role, repo name.Repository, err error) error {
 	if err == nil {
 		return nil
 	}
-	var credentials string
+	talk := &session{repo: repo}
 	var opening *sessionError
-	if errors.As(err, &opening) {
-		credentials = opening.credentials
+	if errors.As(err, &opening) && opening.session.repo == repo {
+		talk = opening.session
 	} else if s, ok := c.sessions.peek(sessionKey{r, repo.Name(), ""}); ok {
-		credentials = s.credentials
+		talk = s
 	}
-	return fail(attempt, repo, credentials, err)
+	return fail(attempt, talk, err)
 }

@@ -38,6 +38,25 @@ type Retry struct {
 
 type retryKey struct{}
 
+type triesKey struct{}
+
+// counted has its requests tried as often as the user said.
+type counted struct {
+	inner http.RoundTripper
+	tries int
+}
+
+func (c *counted) RoundTrip(req *http.Request) (*http.Response, error) {
+	return c.inner.RoundTrip(req.WithContext(context.WithValue(req.Context(), triesKey{}, c.tries)))
+}
+
+// retry is how often and how patiently what is done with a registry is repeated.
+func (c *Client) retry(r role) Retry {
+	retry := c.cfg.Retry
+	retry.Tries = c.cfg.Options.retries(r).or(retry.Tries)
+	return retry
+}
+
 // WithRetry has what is asked and sent under the context repeated no more often, and
 // no more patiently, than r says: where an answer is worth less than a long wait for
 // it. How a layer is read is for the client.
@@ -47,6 +66,9 @@ func WithRetry(ctx context.Context, r Retry) context.Context {
 
 // under is r, or less if the context says so.
 func (r Retry) under(ctx context.Context) Retry {
+	if tries, ok := ctx.Value(triesKey{}).(int); ok {
+		r.Tries = tries
+	}
 	if c, ok := ctx.Value(retryKey{}).(Retry); ok {
 		return Retry{min(r.Tries, c.Tries), min(r.Wait, c.Wait), min(r.Stall, c.Stall), c.Longest}
 	}
@@ -181,7 +203,7 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	retry := t.retry.under(ctx)
 	bodyless := req.Body == nil || req.Body == http.NoBody
-	if s, ok := req.Body.(*source); ok && !s.take() {
+	if s, ok := req.Body.(*piece); ok && !s.take() {
 		return nil, errSpent
 	}
 	for failed := 0; ; {
@@ -222,7 +244,7 @@ func (t *retrying) once(req *http.Request, patience time.Duration) (*http.Respon
 	}
 	// A layer on its way out has a watch of its own, which knows when it is us who
 	// have nothing to say.
-	src, outgoing := req.Body.(*source)
+	src, outgoing := req.Body.(*piece)
 	ctx, stop := context.WithCancelCause(req.Context())
 	watch := &watch{stop: stop, patience: patience}
 	switch {

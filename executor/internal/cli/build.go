@@ -69,17 +69,17 @@ func (b *builder) run(ctx context.Context) (err error) {
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	p, err := b.compile(ctx, file, b.images(b.bases))
+	all, err := b.variants(ctx, file, b.images(b.bases))
 	if err != nil {
 		return err
 	}
-	if runs(p, nil) && !mayRun(file) {
+	if anyRuns(all) && !mayRun(file) {
 		// Only a base's triggers run commands, which the base alone could tell.
 		if err := b.enter(ctx, closeAll); err != nil {
 			return err
 		}
 	}
-	return b.build(ctx, p)
+	return b.build(ctx, all)
 }
 
 // read finds and parses the Dockerfile.
@@ -137,14 +137,18 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	if err = registry.TrustRoots(); err != nil {
 		return nil, err
 	}
+	if err = b.flags.registry.Check(); err != nil {
+		return nil, err
+	}
 	if err = b.makeWork(); err != nil {
 		return nil, err
 	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registryOptions(),
-		Keychain:  keychain.FromEnvironment(b.env.Getenv),
+		Keychain:  keychain.New(b.flags.keychain.From(b.env.Getenv)),
 		Wrap:      b.tracing.Transport,
-		UserAgent: "kaniko/" + command.Release,
+		UserAgent: userAgent(b.env.Getenv),
+		Warn:      func(text string) { b.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
 			return b.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
@@ -162,100 +166,99 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	return func() error { return errors.Join(b.closeStore(), b.bases.Close()) }, nil
 }
 
-// compile makes the plan.
-func (b *builder) compile(ctx context.Context, file *dockerfile.File, bases plan.Bases) (*plan.Plan, error) {
+// userAgent is what registries are told of this program. Who started it may add a
+// word, as kaniko allows.
+func userAgent(getenv func(string) string) string {
+	agent := "kaniko/" + command.Release
+	if upstream := getenv("UPSTREAM_CLIENT_TYPE"); upstream != "" {
+		agent += "," + upstream
+	}
+	return agent
+}
+
+// compile makes the plan for a platform.
+func (b *builder) compile(ctx context.Context, file *dockerfile.File, bases plan.Bases, platform v1.Platform) (*plan.Plan, error) {
 	o := b.options()
-	o.Bases = bases
+	o.Bases, o.TargetPlatform = bases, platform
 	var err error
 	if o.Ignore, err = b.context.Ignore(b.dockerfile); err != nil {
 		return nil, err
 	}
-	p, err := plan.Compile(ctx, file, o)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range p.Warnings {
-		b.env.Log.Warn(w.String())
-	}
-	return p, nil
+	return plan.Compile(ctx, file, o)
 }
 
-// options are what the plan depends on beside the Dockerfile, as the flags say it.
+// options are what the plan depends on beside the Dockerfile, as the flags say it; of
+// several platforms it is for the first.
 func (b *builder) options() plan.Options {
 	return plan.Options{
 		BuildArgs:      b.flags.args(b.env.LookupEnv),
-		Target:         b.flags.target,
-		TargetPlatform: b.flags.targetPlatform(),
+		Target:         b.flags.target(),
+		Also:           b.flags.also(),
+		TargetPlatform: b.flags.targetPlatforms()[0],
 		BuildPlatform:  v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 		Labels:         b.flags.labelMap(),
 		Contexts:       planned(b.contexts),
 	}
 }
 
-// build runs the plan.
-func (b *builder) build(ctx context.Context, p *plan.Plan) (err error) {
-	created, prescribed, err := b.created(b.flags.args(b.env.LookupEnv))
+// build makes the images, one after the other.
+func (b *builder) build(ctx context.Context, all []variant) error {
+	out, err := b.output(ctx, len(all))
 	if err != nil {
 		return err
 	}
-	out, err := b.exporter(ctx)
+	config, err := b.config(ctx)
 	if err != nil {
 		return err
+	}
+	config.Exporter = out
+	if err := b.checkForeign(ctx, all, config); err != nil {
+		return err
+	}
+	var img v1.Image
+	for i, v := range all {
+		if len(all) > 1 {
+			b.env.Log.Info("building for " + v.name())
+		}
+		if img, err = b.runVariant(ctx, v, config, i == len(all)-1); err != nil {
+			return err
+		}
+	}
+	digest, err := out.finish(ctx, img)
+	if err != nil {
+		return err
+	}
+	b.env.Log.Info("built " + digest.String())
+	return nil
+}
+
+// config is what the builds have in common.
+func (b *builder) config(ctx context.Context) (engine.Config, error) {
+	c := engine.Config{
+		Bases: b.images(b.bases), Spool: b.work.Path, Observer: b.observer, Squash: b.flags.singleSnapshot,
+		Ignored: b.flags.ignored(), Runs: b.runsHere,
+	}
+	var err error
+	if c.Created, c.Clamp, err = b.created(b.flags.args(b.env.LookupEnv)); err != nil {
+		return c, err
+	}
+	if c.Compression, err = b.flags.out.layers(); err != nil {
+		return c, err
+	}
+	if c.Form, err = b.flags.out.form(); err != nil {
+		return c, err
 	}
 	b.context.Without = b.ownDirs()
-	files, err := b.context.Open(b.dockerfile)
-	if err != nil {
-		return err
+	if c.Context, err = b.context.Open(b.dockerfile); err != nil {
+		return c, err
 	}
-	fetcher := b.fetcher()
-	contexts, err := b.openContexts(ctx)
-	if err != nil {
-		return err
+	c.Remotes = b.fetcher()
+	if c.Contexts, err = b.openContexts(ctx); err != nil {
+		return c, err
 	}
-	if b.host, err = b.openHost(); err != nil {
-		return err
-	}
-	caching, err := b.caching()
-	if err != nil {
-		return err
-	}
-	compression, err := b.flags.out.layers()
-	if err != nil {
-		return err
-	}
-	form, err := b.flags.out.form()
-	if err != nil {
-		return err
-	}
-	var drivers []sandbox.Driver
-	defer func() {
-		for _, d := range drivers {
-			err = errors.Join(err, d.Close())
-		}
-	}()
-	open := func(ctx context.Context) (sandbox.Driver, error) {
-		if len(drivers) == 0 {
-			d, err := b.driver(ctx)
-			if err != nil {
-				return nil, err
-			}
-			drivers = append(drivers, b.tracing.Driver(d))
-		}
-		return drivers[0], nil
-	}
-	img, err := engine.Build(ctx, engine.Config{
-		Plan: p, Context: files, Contexts: contexts, Host: b.host,
-		Remotes: fetcher,
-		Bases:   b.images(b.bases), Sandboxes: open, Exporter: out, Cache: caching,
-		Spool: b.work.Path, Observer: b.observer, Created: created, Clamp: prescribed, Squash: b.flags.singleSnapshot,
-		Compression: compression, Form: form, Ignored: b.flags.ignored(),
-	})
-	if err != nil {
-		return err
-	}
-	digest, err := img.Digest()
-	b.env.Log.Info("built " + digest.String())
-	return err
+	b.host, err = b.openHost()
+	c.Host = b.host
+	return c, err
 }
 
 // openHost reads what commands may have of this machine, before a build in place
@@ -287,14 +290,14 @@ func runs(p *plan.Plan, known map[*plan.Step]engine.Forecast) bool {
 	return false
 }
 
-// driver is the sandbox driver. It is made when a command is to be run: a build of
-// which the cache has all needs no privileges.
-func (b *builder) driver(ctx context.Context) (sandbox.Driver, error) {
+// driver is the sandbox driver; cleanup empties this container's root in the end, if
+// that is where commands run.
+func (b *builder) driver(ctx context.Context, cleanup bool) (sandbox.Driver, error) {
 	switch {
 	case b.noNamespaces != nil:
 		return nil, b.noNamespaces
 	case b.grant != nil:
 		return isolated.New(ctx, b.grant)
 	}
-	return b.inPlace(ctx)
+	return b.inPlace(ctx, cleanup)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +76,8 @@ func (f *cacheFlags) check(destinations bool) error {
 	return nil
 }
 
-// caching is how the build uses the layer cache; nil if it does not.
-func (b *builder) caching() (*engine.Caching, error) {
+// caching is how the build for a platform uses the layer cache; nil if it does not.
+func (b *builder) caching(platform string) (*engine.Caching, error) {
 	f := b.flags.cache
 	repos := b.flags.cacheRepos()
 	if len(repos) == 0 || !f.runs && !f.copies {
@@ -89,7 +88,7 @@ func (b *builder) caching() (*engine.Caching, error) {
 		keep = b.bases.Layer
 	}
 	c := &engine.Caching{
-		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(), Tool: tool(),
+		Runs: f.runs, Copies: f.copies, ReadOnly: b.readsCache(), Lineage: b.lineage(platform), Tool: tool(),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	}
 	var stores []cache.Store
@@ -203,21 +202,13 @@ func tool() string { return "kaniko executor " + command.Release }
 
 // lineage is the same for builds of what is one image in the eyes of its users: it
 // goes to the same place, from the same Dockerfile.
-func (b *builder) lineage() string {
+func (b *builder) lineage(platform string) string {
 	where := ""
 	if len(b.flags.out.destinations) > 0 {
 		if tag, err := b.client.Tag(b.flags.out.destinations[0]); err == nil {
 			where = tag.Context().Name()
 		}
 	}
-	text := fmt.Sprintf("%q %q %q %q", where, b.flags.dockerfile, strings.ToLower(b.flags.target), b.platform())
+	text := fmt.Sprintf("%q %q %q %q", where, b.flags.dockerfile, strings.ToLower(b.flags.target()), platform)
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
-}
-
-// platform is what the image is for, in words.
-func (b *builder) platform() string {
-	if b.flags.platform != "" {
-		return b.flags.targetPlatform().String()
-	}
-	return "linux/" + runtime.GOARCH
 }

@@ -36,6 +36,7 @@ the Dockerfile cannot be built or makes its warnings errors.`,
 	}
 	f.bind(cmd.Flags())
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
+	complete(cmd)
 	return cmd
 }
 
@@ -49,7 +50,7 @@ func runCheck(cmd *cobra.Command, env *command.Env, f flags) (err error) {
 		return command.UsageError(cmd, "%v", err)
 	}
 	b := &builder{flags: f, env: env}
-	defer forget(isolated.StateDirs(b.kanikoDir()))()
+	defer forget(isolated.StateDirs(b.flags.kanikoDir))()
 	defer func() { err = errors.Join(err, b.leave()) }()
 	if err := b.find(cmd.Context(), !cmd.Flags().Changed("context") && f.context.bucket == ""); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (e *warnedError) Hint() string {
 const warnedCode = 1
 
 // errFormat says that --format was given to a build.
-var errFormat = errors.New("--format is for check and plan: give --check too")
+var errFormat = errors.New("--format is for check and plan: give --check or --dryrun too")
 
 // formats is a list of formats for people.
 func formats(allowed []report.Format) string {

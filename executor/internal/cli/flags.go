@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -13,6 +14,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -21,8 +23,8 @@ type flags struct {
 	context    contextFlags
 	dockerfile string
 	buildArgs  []string
-	target     string
-	platform   string
+	targets    []string
+	platforms  []string
 	labels     []string
 
 	secrets     []string
@@ -32,6 +34,7 @@ type flags struct {
 
 	out      outputFlags
 	registry registry.Options
+	keychain keychain.Options
 
 	cache cacheFlags
 
@@ -47,6 +50,7 @@ type flags struct {
 	legacy          legacyFlags
 
 	check  bool
+	dryrun bool
 	format string
 }
 
@@ -54,9 +58,9 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.context.bind(fs)
 	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context, a URL, or - for standard input")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
-	fs.StringVar(&f.target, "target", "", "`stage` to build, by name or number; the last by default")
+	fs.StringArrayVar(&f.targets, "target", nil, "`stage` to build, by name or number; the last by default; repeatable: of several the first is the image, and all are built")
 
-	fs.StringVar(&f.platform, "customPlatform", "", "`os/arch[/variant]` of the image, and of its bases; by default this machine's")
+	fs.StringSliceVar(&f.platforms, "customPlatform", nil, "`os/arch[/variant]` of the image, and of its bases; by default this machine's; repeatable, or with commas: of several the result is an index of images")
 	fs.StringArrayVar(&f.labels, "label", nil, "`KEY=VALUE` for the image's labels; repeatable")
 
 	fs.StringArrayVar(&f.secrets, "secret", nil, "`id=ID,src=FILE` or id=ID,env=NAME: a secret for RUN --mount=type=secret; repeatable")
@@ -66,6 +70,8 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 
 	f.out.bind(fs)
 	f.registry.Bind(fs)
+	f.registry.BindPush(fs)
+	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
@@ -75,7 +81,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.whitelistVarRun, "whitelist-var-run", true, "leave /var/run out of the image where it is a directory of this container")
 	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
 	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
-	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own; KANIKO_DIR)")
+	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own)")
 	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
 	f.legacy.bind(fs)
 	command.Spell(fs, map[string][]string{
@@ -102,7 +108,18 @@ func (f *flags) checkBuild() error {
 	if f.cache.offline && f.out.pushes() {
 		return errors.New("--offline cannot push: give --no-push, with --oci-layout-path or --tarPath")
 	}
+	if err := f.checkSeveral(); err != nil {
+		return err
+	}
 	return f.checkValues()
+}
+
+// checkSeveral finds what an index of several images cannot have.
+func (f *flags) checkSeveral() error {
+	if len(f.platforms) > 1 && f.out.tarPath != "" {
+		return errors.New("--tarPath saves one image, and there are several --customPlatform: use --oci-layout-path")
+	}
+	return nil
 }
 
 // checkValues finds what is wrong with the values of single flags.
@@ -133,21 +150,43 @@ func (f *flags) checkValues() error {
 			return fmt.Errorf("--label %q is not KEY=VALUE", label)
 		}
 	}
-	if f.platform != "" {
-		if _, err := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}); err != nil {
-			return fmt.Errorf("--customPlatform %q: %w", f.platform, err)
+	for _, platform := range f.platforms {
+		if _, err := plan.ParsePlatform(platform, v1.Platform{OS: "linux"}); err != nil {
+			return fmt.Errorf("--customPlatform %q: %w", platform, err)
 		}
 	}
 	return f.out.checkForm()
 }
 
-// targetPlatform is what the image is for; zero if that was not said.
-func (f *flags) targetPlatform() v1.Platform {
-	if f.platform == "" {
-		return v1.Platform{}
+// targetPlatforms are what images are for, each once; without any, the zero one.
+func (f *flags) targetPlatforms() []v1.Platform {
+	if len(f.platforms) == 0 {
+		return []v1.Platform{{}}
 	}
-	p, _ := plan.ParsePlatform(f.platform, v1.Platform{OS: "linux"}) // check has tried it
-	return p
+	var all []v1.Platform
+	for _, text := range f.platforms {
+		p, _ := plan.ParsePlatform(text, v1.Platform{OS: "linux"}) // checkValues has tried it
+		if !slices.ContainsFunc(all, p.Equals) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// target is the stage whose image is the result; empty is the last.
+func (f *flags) target() string {
+	if len(f.targets) == 0 {
+		return ""
+	}
+	return f.targets[0]
+}
+
+// also are the stages that are built beside it.
+func (f *flags) also() []string {
+	if len(f.targets) == 0 {
+		return nil
+	}
+	return f.targets[1:]
 }
 
 // ignored are the paths of --ignore-path.

@@ -23,7 +23,7 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 	if b.grant != nil {
 		return nil
 	}
-	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), isolated.StateDirs(b.kanikoDir()))
+	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), isolated.StateDirs(b.flags.kanikoDir))
 	if err != nil && b.flags.cache.on && ctx.Err() == nil {
 		// It may turn out that there is no command to run.
 		b.noNamespaces = err
@@ -56,7 +56,7 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 }
 
 // inPlace is the driver on this container's own root.
-func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
+func (b *builder) inPlace(ctx context.Context, cleanup bool) (sandbox.Driver, error) {
 	keep := b.keep()
 	if slices.Contains(keep, "/") {
 		return nil, &rootContextError{}
@@ -67,7 +67,7 @@ func (b *builder) inPlace(ctx context.Context) (sandbox.Driver, error) {
 		Keep:          keep,
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
-		Cleanup:       b.flags.cleanup,
+		Cleanup:       cleanup,
 		Force:         b.flags.force,
 		Warn:          func(text string) { b.env.Log.Warn(text) },
 	})
@@ -116,18 +116,9 @@ func (b *builder) keep() []string {
 	return paths
 }
 
-// kanikoDir is the directory that the user gave for the executor's own files;
-// empty if none was.
-func (b *builder) kanikoDir() string {
-	if b.flags.kanikoDir != "" {
-		return b.flags.kanikoDir
-	}
-	return b.env.Getenv("KANIKO_DIR")
-}
-
 // workDir makes the directory that holds what this build has under way.
 func (b *builder) workDir() (*disk.Temp, error) {
-	dirs := isolated.StateDirs(b.kanikoDir())
+	dirs := isolated.StateDirs(b.flags.kanikoDir)
 	if b.grant != nil {
 		dirs = []isolated.StateDir{{Path: b.grant.Dir}}
 	}

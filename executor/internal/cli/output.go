@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
-	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 )
@@ -27,6 +26,9 @@ type outputFlags struct {
 	namesFile  string
 	taggedFile string
 
+	noCheck   bool
+	immutable bool
+
 	annotations []string
 	format      string
 	compression string
@@ -34,21 +36,33 @@ type outputFlags struct {
 }
 
 func (f *outputFlags) bind(fs *pflag.FlagSet) {
-	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
+	f.bindPlaces(fs)
 	fs.Var(&f.push, "push", "push the image although it is saved with --tarPath; --push=false is --no-push")
 	fs.Lookup("push").NoOptDefVal = "true"
 	fs.BoolVar(&f.noPush, "no-push", false, "build only")
 	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
-	fs.StringVar(&f.layout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
+	f.bindNotes(fs)
+	f.bindManifest(fs)
+	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, or zstd, which makes it an OCI image")
+	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip, 1 to 22 for zstd, -1 for the default")
+}
 
+func (f *outputFlags) bindPlaces(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&f.destinations, "destination", "d", nil, "`reference` to push the image to; repeatable")
+	fs.StringVar(&f.layout, "oci-layout-path", "", "`directory` to write the image to, as an OCI layout")
+	fs.BoolVar(&f.noCheck, "skip-push-permission-check", false, "do not ask before the build whether the destinations may be pushed to")
+	fs.BoolVar(&f.immutable, "push-ignore-immutable-tag-errors", false, "take a tag that is there already and cannot be moved for one that was pushed")
+}
+
+func (f *outputFlags) bindNotes(fs *pflag.FlagSet) {
 	fs.StringVar(&f.digestFile, "digest-file", "", "`file` or https URL to write the image's digest to")
 	fs.StringVar(&f.namesFile, "image-name-with-digest-file", "", "`file` or https URL to write a line REPOSITORY@DIGEST to for each destination")
 	fs.StringVar(&f.taggedFile, "image-name-tag-with-digest-file", "", "`file` or https URL to write a line REPOSITORY:TAG@DIGEST to for each destination")
+}
 
-	fs.StringArrayVar(&f.annotations, "annotation", nil, "`KEY=VALUE` for the annotations of the image's manifest, which makes it an OCI image; repeatable")
+func (f *outputFlags) bindManifest(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.annotations, "annotation", nil, "`KEY=VALUE` for the annotations of the manifest, which makes it OCI's; repeatable")
 	fs.StringVar(&f.format, "image-format", "", "`format` of the manifest, docker or oci; by default as the base")
-	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, or zstd, which makes it an OCI image")
-	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip, 1 to 22 for zstd, -1 for the default")
 }
 
 // check finds what is wrong with the places.
@@ -118,23 +132,21 @@ func (f *outputFlags) form() (image.Form, error) {
 
 // exporter is where the image goes. Whether it may go there is asked now, before
 // time is spent on the build.
-func (b *builder) exporter(ctx context.Context) (engine.Exporter, error) {
+func (b *builder) exporter(ctx context.Context) (exporter.Config, error) {
 	f := b.flags.out
 	c := exporter.Config{
 		NoPush: !f.pushes(), LayoutPath: f.layout, TarPath: f.tarPath, Client: b.client, Pushed: b.pushed,
+		SkipCheck: f.noCheck, IgnoreImmutable: f.immutable,
 	}
 	var err error
 	if c.Destinations, err = b.tags(); err != nil {
-		return nil, err
+		return c, err
 	}
 	c.Notes = b.notes(c.Destinations)
 	if f.tarPath != "" && !f.keptHere() && !f.pushes() {
 		b.env.Log.Info("--tarPath saves the image and pushes nothing; give --push to have both")
 	}
-	if err := c.Check(ctx); err != nil {
-		return nil, err
-	}
-	return exporter.New(c), nil
+	return c, c.Check(ctx)
 }
 
 // tags are the destinations.
@@ -170,7 +182,10 @@ func (b *builder) notes(tags []name.Tag) []*exporter.Note {
 }
 
 func (b *builder) pushed(r exporter.Result) {
-	if r.Err == nil {
+	switch {
+	case r.Kept != nil:
+		b.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
+	case r.Err == nil:
 		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,30 +32,34 @@ the network, mounts and secrets, a sandbox and its privileges. It asks registrie
 what the bases are, and tries what this machine allows, as a build does; it runs
 nothing and leaves nothing behind. It takes the flags of a build.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
-			if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
-				return command.UsageError(cmd, "%v", err)
-			}
-			if err := f.checkValues(); err != nil {
-				return command.UsageError(cmd, "%v", err)
-			}
-			format, err := report.ParseFormat(f.format, report.Text, report.JSON)
-			if err != nil {
-				return command.UsageError(cmd, "%v", err)
-			}
-			b := &builder{flags: f, env: env}
-			return b.plan(cmd.Context(), format)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPlan(cmd, env, f) },
 	}
 	f.bind(cmd.Flags())
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON)
+	complete(cmd)
 	return cmd
+}
+
+// runPlan is executor plan, and executor --dryrun.
+func runPlan(cmd *cobra.Command, env *command.Env, f flags) error {
+	f.cache.dirGiven = cmd.Flags().Changed("cache-dir")
+	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
+		return command.UsageError(cmd, "%v", err)
+	}
+	if err := f.checkValues(); err != nil {
+		return command.UsageError(cmd, "%v", err)
+	}
+	format, err := report.ParseFormat(f.format, report.Text, report.JSON)
+	if err != nil {
+		return command.UsageError(cmd, "%v", err)
+	}
+	b := &builder{flags: f, env: env}
+	return b.plan(cmd.Context(), format)
 }
 
 // plan prints the plan of a build.
 func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
-	defer forget(isolated.StateDirs(b.kanikoDir()))()
+	defer forget(isolated.StateDirs(b.flags.kanikoDir))()
 	defer func() { err = errors.Join(err, b.leave()) }()
 	file, err := b.read(ctx)
 	if err != nil {
@@ -67,8 +72,12 @@ func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := b.flags.registry.Check(); err != nil {
+		return err
+	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registryOptions(), Keychain: keychain.FromEnvironment(b.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: userAgent(b.env.Getenv),
+		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
 	b.client, b.tracing = client, &trace.Provider{}
 	if b.store, err = b.openStore(); err != nil {
@@ -76,32 +85,38 @@ func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
 	}
 	defer b.closeStore() //nolint:errcheck // it was only read
 	bases := b.images(base.Remote{Client: client})
-	p, err := b.compile(ctx, file, bases)
+	all, err := b.variants(ctx, file, bases)
 	if err != nil {
 		return err
 	}
-	cached, err := b.forecast(ctx, p, bases)
-	if err != nil {
-		return err
-	}
-	var box report.Sandbox
-	if runs(p, cached) {
-		if box, err = b.sandbox(ctx, p); err != nil {
+	for _, v := range all {
+		cached, err := b.forecast(ctx, v, bases)
+		if err != nil {
+			return err
+		}
+		var box report.Sandbox
+		if runs(v.plan, cached) {
+			if box, err = b.sandbox(ctx, v.plan, cached); err != nil {
+				return err
+			}
+		}
+		err = report.Build{
+			File: file, Path: fromHere(b.dockerfile), Plan: v.plan, Destinations: b.pushes(), Sandbox: box,
+			Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
+			Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
+			Cache:  cached,
+		}.Write(b.env.Stdout, format)
+		if err != nil {
 			return err
 		}
 	}
-	return report.Build{
-		File: file, Path: fromHere(b.dockerfile), Plan: p, Destinations: b.pushes(), Sandbox: box,
-		Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
-		Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
-		Cache:  cached,
-	}.Write(b.env.Stdout, format)
+	return nil
 }
 
 // forecast asks the layer cache what a build would find there; nil without --cache.
-func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases) (map[*plan.Step]engine.Forecast, error) {
+func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (map[*plan.Step]engine.Forecast, error) {
 	b.flags.cache.noPush = true
-	caching, err := b.caching()
+	caching, err := b.caching(v.name())
 	if err != nil || caching == nil {
 		return nil, err
 	}
@@ -126,7 +141,7 @@ func (b *builder) forecast(ctx context.Context, p *plan.Plan, bases engine.Bases
 		return nil, err
 	}
 	return engine.Probe(ctx, engine.Config{
-		Plan: p, Context: files, Contexts: contexts, Bases: bases, Cache: caching, Created: created, Clamp: prescribed,
+		Plan: v.plan, Context: files, Contexts: contexts, Bases: bases, Cache: caching, Created: created, Clamp: prescribed,
 		Squash: b.flags.singleSnapshot, Compression: compression, Ignored: b.flags.ignored(),
 	}), nil
 }
@@ -140,9 +155,9 @@ func (b *builder) pushes() []string {
 }
 
 // sandbox finds out where commands would run.
-func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, error) {
+func (b *builder) sandbox(ctx context.Context, p *plan.Plan, known map[*plan.Step]engine.Forecast) (report.Sandbox, error) {
 	box := report.Sandbox{Needed: true}
-	dirs := isolated.StateDirs(b.kanikoDir())
+	dirs := isolated.StateDirs(b.flags.kanikoDir)
 	defer forget(dirs)()
 	choice, err := isolated.Choose(ctx, isolated.Mode(b.flags.isolation), dirs)
 	if cause := ctx.Err(); cause != nil {
@@ -164,7 +179,34 @@ func (b *builder) sandbox(ctx context.Context, p *plan.Plan) (report.Sandbox, er
 		}
 		box.Obstacles = inPlaceObstacles(p)
 	}
-	return box, nil
+	foreign, err := foreignObstacles(ctx, p, known)
+	box.Obstacles = append(box.Obstacles, foreign...)
+	return box, err
+}
+
+// foreignObstacles are the platforms whose commands this machine does not run. Where
+// there is no directory for temporary files it is not tried.
+func foreignObstacles(ctx context.Context, p *plan.Plan, known map[*plan.Step]engine.Forecast) ([]string, error) {
+	dir := os.TempDir()
+	if _, err := os.Stat(dir); err != nil {
+		return nil, nil
+	}
+	var found []string
+	for _, stage := range p.Stages {
+		if !slices.ContainsFunc(stage.Steps, func(s *plan.Step) bool { _, ok := s.Op.(plan.Run); return ok && !known[s].Cached() }) {
+			continue
+		}
+		var foreign *host.ForeignError
+		switch err := host.Runs(ctx, dir, stage.Platform); {
+		case errors.As(err, &foreign):
+			if !slices.Contains(found, foreign.Error()) {
+				found = append(found, foreign.Error())
+			}
+		case err != nil:
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // inPlaceObstacles are what is known to keep commands from running in place.

@@ -31,8 +31,12 @@ namespaces are allowed, in one of its own.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case f.check && f.dryrun:
+				return command.UsageError(cmd, "--check and --dryrun are two things: give one")
 			case f.check:
 				return runCheck(cmd, env, f)
+			case f.dryrun:
+				return runPlan(cmd, env, f)
 			case cmd.Flags().Changed("format"):
 				return command.UsageError(cmd, "%v", errFormat)
 			}
@@ -49,7 +53,9 @@ namespaces are allowed, in one of its own.`,
 	}
 	f.bind(cmd.Flags())
 	cmd.Flags().BoolVar(&f.check, "check", false, "lint the Dockerfile only, as executor check does")
+	cmd.Flags().BoolVar(&f.dryrun, "dryrun", false, "show what would be done only, as executor plan does")
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
-	cmd.AddCommand(checkCommand(env), planCommand(env))
+	complete(cmd)
+	cmd.AddCommand(checkCommand(env), planCommand(env), indexCommand(env), loginCommand(env), logoutCommand(env))
 	return cmd
 }

@@ -25,6 +25,10 @@ type Config struct {
 	Destinations []name.Tag
 	// NoPush keeps the image away from the registries.
 	NoPush bool
+	// SkipCheck has Check ask nothing.
+	SkipCheck bool
+	// IgnoreImmutable takes a tag that a registry refuses to move for a success.
+	IgnoreImmutable bool
 	// LayoutPath is the directory of an OCI layout; empty for none.
 	LayoutPath string
 	// TarPath is a file for docker load; empty for none.
@@ -44,7 +48,7 @@ func (c *Config) Pushes() bool { return !c.NoPush && len(c.Destinations) > 0 }
 // Check asks, before anything is built, whether the destinations may be pushed
 // to, each repository once. It asks nothing if nothing is pushed.
 func (c *Config) Check(ctx context.Context) error {
-	if !c.Pushes() {
+	if !c.Pushes() || c.SkipCheck {
 		return nil
 	}
 	var g errgroup.Group
@@ -72,7 +76,7 @@ func (c *Config) Check(ctx context.Context) error {
 func New(c Config) engine.Exporter {
 	var all All
 	if c.Pushes() {
-		all = append(all, &Registry{Client: c.Client, Tags: c.Destinations, Pushed: c.Pushed})
+		all = append(all, &Registry{Client: c.Client, Tags: c.Destinations, IgnoreImmutable: c.IgnoreImmutable, Pushed: c.Pushed})
 	}
 	if c.LayoutPath != "" {
 		all = append(all, &Layout{Path: c.LayoutPath})

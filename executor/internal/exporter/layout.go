@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/image"
 )
 
 const (
@@ -44,7 +45,40 @@ func (o *Layout) write(ctx context.Context, img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range c.blobs {
+	if err := o.blobs(ctx, c.blobs); err != nil {
+		return err
+	}
+	return o.name(c.manifest)
+}
+
+// Index writes an index and its images as an OCI layout that names the index alone.
+// Errors are an [OutputError].
+func (o *Layout) Index(ctx context.Context, index *image.Index, images []v1.Image) error {
+	if err := o.writeIndex(ctx, index, images); err != nil {
+		return &OutputError{"OCI layout", o.Path, err}
+	}
+	return nil
+}
+
+func (o *Layout) writeIndex(ctx context.Context, index *image.Index, images []v1.Image) error {
+	for _, img := range images {
+		c, err := gather(img)
+		if err != nil {
+			return err
+		}
+		if err := o.blobs(ctx, c.blobs); err != nil {
+			return err
+		}
+	}
+	if err := o.blobs(ctx, []blob{inMemory(index.Digest, index.Raw)}); err != nil {
+		return err
+	}
+	return o.name(index.Descriptor())
+}
+
+// blobs writes those that are not there.
+func (o *Layout) blobs(ctx context.Context, blobs []blob) error {
+	for _, b := range blobs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -56,8 +90,13 @@ func (o *Layout) write(ctx context.Context, img v1.Image) error {
 			return fmt.Errorf("blob %s: %w", b.digest, err)
 		}
 	}
+	return nil
+}
+
+// name makes a manifest that is there the one which the layout names.
+func (o *Layout) name(d v1.Descriptor) error {
 	index, err := json.Marshal(v1.IndexManifest{
-		SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{c.manifest},
+		SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{d},
 	})
 	if err != nil {
 		return err

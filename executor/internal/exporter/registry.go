@@ -22,7 +22,11 @@ import (
 type Registry struct {
 	Client *registry.Client
 	Tags   []name.Tag
-	Pushed func(Result) // may be nil; called by Image, one call at a time
+	// IgnoreImmutable takes a tag that the registry refuses to move for a success.
+	IgnoreImmutable bool
+	// Untagged leaves the tags as they are: the image is only known by its digest.
+	Untagged bool
+	Pushed   func(Result) // may be nil; called by Image, one call at a time
 
 	mu     sync.Mutex
 	failed map[string]error // by repository
@@ -39,6 +43,18 @@ type Result struct {
 	Tag    name.Tag
 	Digest v1.Hash
 	Err    error // nil if the image is there
+	// Kept is set, and Err is not, if another image keeps the tag, which the registry
+	// does not move: its refusal.
+	Kept error
+}
+
+// result is what came of a destination with this error; ignore is for a tag that
+// cannot be moved.
+func result(t name.Tag, digest v1.Hash, err error, ignore bool) Result {
+	if ignore && errors.Is(err, registry.ErrImmutable) {
+		return Result{Tag: t, Digest: digest, Kept: err}
+	}
+	return Result{Tag: t, Digest: digest, Err: err}
 }
 
 // PushError is a push that did not reach all destinations.
@@ -49,6 +65,9 @@ type PushError struct {
 func (e *PushError) Error() string {
 	var there, not []string
 	for _, r := range e.Results {
+		if r.Kept != nil {
+			continue
+		}
 		if r.Err == nil {
 			there = append(there, r.Tag.Name()+"@"+r.Digest.String())
 		} else {
@@ -217,9 +236,9 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 			err := r.failed[t.Context().Name()]
 			r.mu.Unlock()
 			if err == nil {
-				err = r.Client.PushImage(ctx, t, img)
+				err = r.Client.PushImage(ctx, r.reference(t, digest), img)
 			}
-			results[i] = Result{t, digest, err}
+			results[i] = result(t, digest, err, r.IgnoreImmutable)
 			if r.Pushed != nil {
 				report.Lock()
 				defer report.Unlock()
@@ -229,6 +248,19 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 		})
 	}
 	g.Wait()
+	return pushError(ctx, results)
+}
+
+// reference is what an image with this digest is pushed under.
+func (r *Registry) reference(t name.Tag, digest v1.Hash) name.Reference {
+	if r.Untagged {
+		return t.Context().Digest(digest.String())
+	}
+	return t
+}
+
+// pushError is what to say of results, nil if all are good.
+func pushError(ctx context.Context, results []Result) error {
 	for _, res := range results {
 		if res.Err == nil {
 			continue

@@ -326,7 +326,7 @@ func (b Build) leftOut() []leftOut {
 			continue
 		}
 		reason := "the target takes nothing from it"
-		if s.Index > b.Plan.Target.Index {
+		if s.Index > b.Plan.Target.Index && len(b.Plan.Also) == 0 {
 			reason = "it comes after the target"
 		}
 		out = append(out, leftOut{s.Index, s.As, s.At.Line, reason})

@@ -26,6 +26,7 @@ type explainFlags struct {
 	format   string
 	platform string
 	registry registry.Options
+	keychain keychain.Options
 }
 
 // The values of --format.
@@ -39,6 +40,7 @@ func (f *explainFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.format, "format", formatText, "`form` of what is printed: text or json")
 	fs.StringVar(&f.platform, "platform", "linux/"+runtime.GOARCH, "`platform` of the image, if IMAGE is an index of several")
 	f.registry.Bind(fs)
+	f.keychain.Bind(fs)
 }
 
 func explainCommand(env *command.Env) *cobra.Command {
@@ -131,8 +133,12 @@ func (e *explainer) run(ctx context.Context, q question) error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := e.registry.Check(); err != nil {
+		return err
+	}
 	e.client = registry.New(registry.Config{
-		Options: e.registry, Keychain: keychain.FromEnvironment(e.env.Getenv), UserAgent: "kaniko/" + command.Release,
+		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv)), UserAgent: "kaniko/" + command.Release,
+		Warn: func(text string) { e.env.Log.Warn(text) },
 	})
 	caches, err := e.caches(q)
 	if err != nil {

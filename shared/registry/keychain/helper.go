@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"sort"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -18,85 +20,191 @@ import (
 // they know nothing of.
 const noCredentials = "credentials not found in native keychain"
 
-// helper is a program that is asked for the credentials of one server.
-type helper struct {
-	path    string // of the config.json that names it
-	program string
-	server  string
+// fresh is how long a helper's answer is used. Tokens that helpers hand out live
+// for an hour and more; asking for each request would start a process each time.
+const fresh = 5 * time.Minute
 
-	mu    sync.Mutex
-	known *authn.AuthConfig
-	asked time.Time
-}
+// helperPatience bounds how long a helper may take.
+const helperPatience = time.Minute
 
-// Source is where the credentials came from.
-func (h *helper) Source() string { return h.program + ", named in " + h.path }
+// programs is the directory where kaniko's images keep helper programs.
+const programs = "/kaniko"
 
-// Authorization is AuthorizationContext for those who have no context.
-func (h *helper) Authorization() (*authn.AuthConfig, error) {
-	return h.AuthorizationContext(context.Background())
-}
-
-// AuthorizationContext asks the program, or repeats what it said lately. It is
-// empty for a server the program does not know.
-func (h *helper) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.known == nil || time.Since(h.asked) > fresh {
-		known, err := h.run(ctx)
-		if err != nil {
-			return nil, err
-		}
-		h.known, h.asked = known, time.Now()
+// askHelper asks the program that is configured for a registry, if there is one. own
+// says whether the file has an entry for the registry too.
+func (d *Docker) askHelper(ctx context.Context, path string, c *config, r authn.Resource, own bool) (vouched, []string, error) {
+	host := canonical(r.RegistryStr())
+	name, key := c.helper(host)
+	general := name == ""
+	if general {
+		name, key = c.CredsStore, server(host)
 	}
-	a := *h.known
-	return &a, nil
+	if name == "" {
+		return nil, nil, nil
+	}
+	if _, err := find(name); err != nil {
+		if s := d.replaces(name); s != nil {
+			a, why, err := s.resolve(ctx, r)
+			if why == nil && a == nil {
+				why = []string{fmt.Sprintf("%s: knows nothing of %s", program(name), r.RegistryStr())}
+			}
+			return a, why, err
+		}
+		if general && own {
+			// The store of the machine on which the file was written, which this one
+			// need not have.
+			return nil, nil, nil
+		}
+	}
+	h := d.helper(path, name, key)
+	switch a, err := h.AuthorizationContext(ctx); {
+	case err != nil:
+		return nil, nil, err
+	case *a == (authn.AuthConfig{}):
+		return nil, []string{fmt.Sprintf("%s: knows nothing of %s", program(name), r.RegistryStr())}, nil
+	}
+	return h, nil, nil
 }
 
-func (h *helper) run(ctx context.Context) (*authn.AuthConfig, error) {
-	ctx, cancel := context.WithTimeout(ctx, helperPatience)
+// replaces is the built-in source that does the work of a program, nil without one.
+func (d *Docker) replaces(name string) source {
+	for _, b := range d.inside {
+		if slices.Contains(b.programs, name) {
+			return b.source
+		}
+	}
+	return nil
+}
+
+// helper finds the helper of a registry, and what the registry is called there.
+func (c *config) helper(host string) (name, key string) {
+	keys := make([]string, 0, len(c.CredHelpers))
+	for k := range c.CredHelpers {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		if canonical(k) == host && c.CredHelpers[k] != "" {
+			if host == "index.docker.io" {
+				return c.CredHelpers[k], authn.DefaultAuthKey
+			}
+			return c.CredHelpers[k], k
+		}
+	}
+	return "", ""
+}
+
+// helper returns what asks a program for a server.
+func (d *Docker) helper(path, name, key string) *renewed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := name + "\x00" + key
+	h, ok := d.helpers[id]
+	if !ok {
+		asked := &helper{path: path, name: name, server: key}
+		h = newRenewed(program(name)+", named in "+path, asked.get)
+		if d.helpers == nil {
+			d.helpers = make(map[string]*renewed)
+		}
+		d.helpers[id] = h
+	}
+	return h
+}
+
+// server is what a registry is called when a helper is asked for it.
+func server(host string) string {
+	if host == "index.docker.io" {
+		return authn.DefaultAuthKey
+	}
+	return host
+}
+
+func program(name string) string { return "docker-credential-" + name }
+
+// find is where a helper program is.
+func find(name string) (string, error) {
+	path, err := exec.LookPath(program(name))
+	if err != nil {
+		path, err = exec.LookPath(filepath.Join(programs, program(name)))
+	}
+	return path, err
+}
+
+// helper is a program that keeps the credentials of one server.
+type helper struct {
+	path   string // of the config.json that names it
+	name   string // without docker-credential-
+	server string
+}
+
+// get asks the program. The answer is empty for a server it does not know.
+func (h *helper) get(ctx context.Context) (token, error) {
+	until := time.Now().Add(fresh + margin)
+	out, err := h.run(ctx, "", "get", h.server)
+	var said *complaint
+	switch {
+	case errors.As(err, &said) && strings.Contains(strings.ToLower(said.out), noCredentials):
+		return token{until: until}, nil
+	case err != nil:
+		return token{}, err
+	}
+	var answer struct{ Username, Secret string }
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return token{}, h.fail("", errors.New("its answer is not JSON"), exitCredentials, h.try())
+	}
+	switch answer.Username {
+	case "<token>":
+		return token{auth: authn.AuthConfig{Username: answer.Username, IdentityToken: answer.Secret}, until: until}, nil
+	case "":
+		return token{until: until}, nil
+	}
+	return token{auth: authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, until: until}, nil
+}
+
+// complaint is a program that failed.
+type complaint struct {
+	err error
+	out string // what it said on its standard output, where helpers say why
+}
+
+func (c *complaint) Error() string { return c.err.Error() }
+func (c *complaint) Unwrap() error { return c.err }
+
+// run runs the program for one action and returns what it says. verb is the action for
+// people; empty is to get.
+func (h *helper) run(ctx context.Context, verb, action, input string) ([]byte, error) {
+	path, err := find(h.name)
+	if err != nil {
+		return nil, h.fail(verb, errors.New("the program is not on PATH"), exitConfig,
+			fmt.Sprintf("install %s, or take it out of %s", program(h.name), h.path))
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, helperPatience, fmt.Errorf("no answer within %v", helperPatience))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, h.program, "get")
-	cmd.Stdin = strings.NewReader(h.server)
+	cmd := exec.CommandContext(ctx, path, action)
+	cmd.Stdin = strings.NewReader(input)
 	// A child of the helper that outlives it must not keep us.
 	cmd.WaitDelay = time.Second
 	var out, said capped
 	cmd.Stdout, cmd.Stderr = &out, &said
-	err := cmd.Run()
-	fail := func(err error, code int, hint string) error {
-		return &Error{Path: h.path, Helper: h.program, Err: err, code: code, hint: hint}
-	}
+	err = cmd.Run()
 	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return nil, fail(errors.New("the program is not on PATH"), exitConfig,
-			fmt.Sprintf("install %s, or take it out of %s", h.program, h.path))
+	case err == nil:
+		return out.Bytes(), nil
 	case ctx.Err() != nil:
-		return nil, fail(context.Cause(ctx), exitCredentials, "")
-	case err != nil && strings.Contains(strings.ToLower(out.String()), noCredentials):
-		return &authn.AuthConfig{}, nil
-	case err != nil:
-		// Helpers complain on either; on failure neither holds a secret.
-		why := strings.Join(strings.Fields(out.String()+" "+said.String()), " ")
-		if len(why) > 300 {
-			why = why[:300] + "…"
-		}
-		if why != "" {
-			err = fmt.Errorf("%w: %s", err, why)
-		}
-		return nil, fail(err, exitCredentials, fmt.Sprintf("try: echo %s | %s get", h.server, h.program))
+		return nil, h.fail(verb, context.Cause(ctx), exitCredentials, h.try())
 	}
-	var answer struct{ Username, Secret string }
-	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
-		return nil, fail(errors.New("its answer is not JSON"), exitCredentials, fmt.Sprintf("try: echo %s | %s get", h.server, h.program))
+	// Helpers complain on either; on failure neither holds a secret.
+	if why := brief(out.String() + " " + said.String()); why != "" {
+		err = fmt.Errorf("%w: %s", err, why)
 	}
-	switch answer.Username {
-	case "<token>":
-		return &authn.AuthConfig{Username: answer.Username, IdentityToken: answer.Secret}, nil
-	case "":
-		return &authn.AuthConfig{}, nil
-	}
-	return &authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, nil
+	return nil, h.fail(verb, &complaint{err, out.String()}, exitCredentials, h.try())
 }
+
+func (h *helper) fail(verb string, err error, code int, hint string) error {
+	return &Error{Path: h.path, Helper: program(h.name), Err: err, verb: verb, code: code, hint: hint}
+}
+
+func (h *helper) try() string { return fmt.Sprintf("try: echo %s | %s get", h.server, program(h.name)) }
 
 // capped keeps the first bytes written to it, and takes any number.
 type capped struct{ bytes.Buffer }

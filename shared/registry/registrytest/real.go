@@ -2,13 +2,10 @@ package registrytest
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // RealConfig is how [Real] runs a registry; its zero value is an open one.
@@ -16,6 +13,15 @@ type RealConfig struct {
 	// Htpasswd is the content of a password file, with bcrypt hashes; empty asks
 	// for none.
 	Htpasswd string
+	// Tokens asks for tokens of that server.
+	Tokens *TokenServer
+	// TLS, if set, is the certificate that HTTPS is served with.
+	TLS Pair
+	// Clients are asked for a certificate of this authority; needs TLS.
+	Clients *Authority
+	// Mirrors is the URL of a registry that this one hands on what it has not got
+	// from; it can then only be pulled from.
+	Mirrors string
 }
 
 // Real runs Debian's docker-registry, which is Docker's own of 2.8, on a free loopback
@@ -23,11 +29,7 @@ type RealConfig struct {
 // is skipped.
 func Real(t testing.TB, c RealConfig) string {
 	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("docker-registry is not installed (Debian package docker-registry)")
-	}
-	return run(t, program, c)
+	return run(t, program(t, "docker-registry", "docker-registry"), c)
 }
 
 // RealV3 is as [Real], with the same registry's version 3: the program "registry" in
@@ -60,17 +62,33 @@ func fixture(program string) (string, error) {
 func run(t testing.TB, program string, c RealConfig) string {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	host := address(t)
+	path := filepath.Join(dir, "config.yml")
+	if err := os.WriteFile(path, []byte(c.config(t, dir, host)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	host := l.Addr().String()
-	l.Close()
+	cmd := exec.Command(program, "serve", path)
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	serve(t, host, cmd)
+	return host
+}
+
+// config is the registry's configuration; what it needs beside goes into dir.
+func (c *RealConfig) config(t testing.TB, dir, host string) string {
+	t.Helper()
+	tls := ""
+	if c.TLS != (Pair{}) {
+		tls = fmt.Sprintf(", tls: {certificate: %q, key: %q", c.TLS.Cert, c.TLS.Key)
+		if c.Clients != nil {
+			tls += fmt.Sprintf(", clientcas: [%q]", c.Clients.File)
+		}
+		tls += "}"
+	}
 	config := fmt.Sprintf(`version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}
-http: {addr: %q}
-`, filepath.Join(dir, "data"), host)
+http: {addr: %q%s}
+`, filepath.Join(dir, "data"), host, tls)
 	if c.Htpasswd != "" {
 		passwords := filepath.Join(dir, "htpasswd")
 		if err := os.WriteFile(passwords, []byte(c.Htpasswd), 0o600); err != nil {
@@ -78,43 +96,11 @@ http: {addr: %q}
 		}
 		config += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %q}}\n", passwords)
 	}
-	path := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	if c.Tokens != nil {
+		config += c.Tokens.config()
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
+	if c.Mirrors != "" {
+		config += fmt.Sprintf("proxy: {remoteurl: %q}\n", c.Mirrors)
 	}
-	cmd := exec.Command(program, "serve", path)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		cmd.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-		log.Close()
-	})
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		select {
-		case <-ended:
-			deadline = time.Time{}
-			continue
-		default:
-		}
-		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
-			resp.Body.Close()
-			return host
-		}
-	}
-	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("%s does not answer at %s: %s", program, host, said)
-	return ""
+	return config
 }

@@ -26,7 +26,8 @@ type fault struct {
 // it, and hits one request unless it says otherwise:
 //
 //	2nd GET blob: cut at 1000       the connection breaks after 1000 bytes of the answer
-//	PATCH: cut at 1000              for requests with a body: after 1000 bytes of that
+//	PATCH: cut at 1000              for requests with a body: after 1000 bytes of that,
+//	                                which an upload then has
 //	POST upload: reset              the connection breaks at once
 //	PATCH: 503 x2                   the answer is 503, twice
 //	429 retry-after 1               whatever is asked next is refused for a second
@@ -190,7 +191,12 @@ func (f *fault) apply(s *Server, w *recorder, r *http.Request, q request) bool {
 			w.limit = f.cut
 			return false
 		}
-		io.CopyN(io.Discard, r.Body, int64(max(f.cut, 0)))
+		head, _ := io.ReadAll(io.LimitReader(r.Body, int64(max(f.cut, 0))))
+		s.mu.Lock()
+		if _, ok := s.uploads[q.name]; ok && q.kind == "upload" && !s.cfg.Forgetful {
+			s.uploads[q.name] = append(s.uploads[q.name], head...)
+		}
+		s.mu.Unlock()
 		panic(http.ErrAbortHandler)
 	case f.status != 0:
 		if f.after != "" {

@@ -37,7 +37,13 @@ type Config struct {
 	// Mounts says whether blobs are mounted from one repository to another.
 	Mounts bool
 	// Immutable refuses to move a tag.
-	Immutable bool
+	Immutable bool // in the words of Amazon's ECR
+	// Forgetful loses what arrived of an upload whose connection broke, and does not
+	// say of any how much has arrived.
+	Forgetful bool
+	// MaxBody refuses requests with a longer body, in bytes, as a proxy before a
+	// registry does; 0 is no limit.
+	MaxBody int64
 	// NoRanges makes the server ignore Range headers.
 	NoRanges bool
 	// TLS serves HTTPS with a certificate of its own making.
@@ -230,6 +236,20 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, q request) {
 	if !s.allowed(w, r, q) {
 		return
 	}
+	if s.cfg.MaxBody > 0 {
+		if r.ContentLength > s.cfg.MaxBody {
+			http.Error(w, "<html>too large</html>", http.StatusRequestEntityTooLarge)
+			return
+		}
+		head, err := io.ReadAll(io.LimitReader(r.Body, s.cfg.MaxBody+1))
+		if int64(len(head)) > s.cfg.MaxBody {
+			http.Error(w, "<html>too large</html>", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if err == nil {
+			r.Body = io.NopCloser(bytes.NewReader(head))
+		}
+	}
 	switch q.kind {
 	case "ping":
 		w.WriteHeader(http.StatusOK)
@@ -279,7 +299,7 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, q request) bool
 			return false
 		}
 	case s.cfg.User != "":
-		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.cfg.Password {
+		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.password() {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 			return false
@@ -311,7 +331,7 @@ func (s *Server) granted(r *http.Request) (scopes string, ok bool) {
 
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.User != "" {
-		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.cfg.Password {
+		if u, p, _ := r.BasicAuth(); u != s.cfg.User || p != s.password() {
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong user or password")
 			return
 		}
@@ -394,13 +414,21 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, q request) {
 			refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 			return
 		}
+		all := append(sofar, body...)
 		if err != nil {
-			delete(s.uploads, q.name)
+			s.uploads[q.name] = all
+			if s.cfg.Forgetful {
+				delete(s.uploads, q.name)
+			}
 			return // there is nobody to answer
 		}
-		all := append(sofar, body...)
 		if r.Method == http.MethodPatch {
+			if from, to, ok := contentRange(r); ok && (from != len(sofar) || to != len(all)-1) {
+				refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", r.Header.Get("Content-Range"))
+				return
+			}
 			s.uploads[q.name] = all
+			w.Header().Set("Range", fmt.Sprintf("0-%d", max(len(all)-1, 0)))
 			w.Header().Set("Location", "/v2/"+q.repo+"/blobs/uploads/"+q.name+"?state=a%2Fb")
 			w.WriteHeader(http.StatusAccepted)
 			return
@@ -414,6 +442,17 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, q request) {
 		s.keep(q.repo, want, all)
 		w.Header().Set("Docker-Content-Digest", want)
 		w.WriteHeader(http.StatusCreated)
+	case http.MethodGet:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		sofar, ok := s.uploads[q.name]
+		if !ok || s.cfg.Forgetful {
+			refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+			return
+		}
+		w.Header().Set("Range", fmt.Sprintf("0-%d", max(len(sofar)-1, 0)))
+		w.Header().Set("Location", "/v2/"+q.repo+"/blobs/uploads/"+q.name+"?state=a%2Fb")
+		w.WriteHeader(http.StatusNoContent)
 	case http.MethodDelete:
 		s.mu.Lock()
 		delete(s.uploads, q.name)
@@ -422,6 +461,12 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, q request) {
 	default:
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", r.Method)
 	}
+}
+
+// contentRange is what a request says which part of an upload it is.
+func contentRange(r *http.Request) (from, to int, ok bool) {
+	n, _ := fmt.Sscanf(r.Header.Get("Content-Range"), "%d-%d", &from, &to)
+	return from, to, n == 2
 }
 
 func (s *Server) keep(repo, digest string, b []byte) {
@@ -450,7 +495,7 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) {
 		}
 		_, ok := s.manifests[q.repo][q.name]
 		if s.cfg.Immutable && ok {
-			refuse(w, http.StatusBadRequest, "TAG_INVALID", "the tag cannot be moved")
+			refuse(w, http.StatusBadRequest, "TAG_INVALID", "The image tag '"+q.name+"' already exists in the '"+q.repo+"' repository and cannot be overwritten because the tag is immutable.")
 			return
 		}
 		if s.manifests[q.repo] == nil {
@@ -540,4 +585,17 @@ func (r *recorder) Write(p []byte) (int, error) {
 		panic(http.ErrAbortHandler)
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// SetPassword changes the password that is asked for.
+func (s *Server) SetPassword(password string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Password = password
+}
+
+func (s *Server) password() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Password
 }

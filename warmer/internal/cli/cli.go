@@ -115,10 +115,14 @@ func (r *runner) connect() error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
+	if err := r.flags.registry.Check(); err != nil {
+		return err
+	}
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
-		Keychain:  keychain.FromEnvironment(r.env.Getenv),
+		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
 		UserAgent: "kaniko-warmer/" + command.Release,
+		Warn:      func(text string) { r.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
 			return r.progress.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},

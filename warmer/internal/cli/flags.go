@@ -15,6 +15,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
 // flags are the warmer's flags, under kaniko's names where kaniko has them.
@@ -28,6 +29,7 @@ type flags struct {
 	cacheTTL    time.Duration
 	maxBytes    bytesValue
 	registry    registry.Options
+	keychain    keychain.Options
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
@@ -40,6 +42,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.cacheTTL, "cache-ttl", 0, "for how long a tag is not asked for again; by default each time")
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
 	f.registry.BindPull(fs)
+	f.keychain.Bind(fs)
 	command.Spell(fs, map[string][]string{"platform": {"customPlatform", "custom-platform"}})
 }
 

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
+	"github.com/kaniko-suite/kaniko/executor/internal/host"
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
+	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/plan"
+	"github.com/kaniko-suite/kaniko/shared/sandbox"
+)
+
+// variant is the build for one platform.
+type variant struct {
+	platform v1.Platform // zero if the user named none
+	plan     *plan.Plan
+}
+
+// name is what the image is for, in words.
+func (v variant) name() string {
+	if v.platform.OS == "" {
+		return "linux/" + runtime.GOARCH
+	}
+	return v.platform.String()
+}
+
+// variants makes the plan for each platform. What the linter says of one it says of
+// all, mostly, and is told once.
+func (b *builder) variants(ctx context.Context, file *dockerfile.File, bases plan.Bases) ([]variant, error) {
+	var all []variant
+	told := map[string]bool{}
+	for _, platform := range b.flags.targetPlatforms() {
+		p, err := b.compile(ctx, file, bases, platform)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range p.Warnings {
+			if !told[w.String()] {
+				b.env.Log.Warn(w.String())
+			}
+			told[w.String()] = true
+		}
+		all = append(all, variant{platform, p})
+	}
+	return all, nil
+}
+
+// anyRuns reports whether a command is to be run for one of them.
+func anyRuns(all []variant) bool {
+	for _, v := range all {
+		if runs(v.plan, nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkForeign finds a command that cannot be run here, before the first is: what one
+// of several builds did would be for nothing.
+func (b *builder) checkForeign(ctx context.Context, all []variant, config engine.Config) error {
+	if len(all) == 1 {
+		return nil // the engine finds it before it begins
+	}
+	for _, v := range all {
+		var known map[*plan.Step]engine.Forecast
+		if config.Cache != nil {
+			config.Plan = v.plan
+			known = engine.Probe(ctx, config)
+		}
+		for _, stage := range v.plan.Stages {
+			for _, step := range stage.Steps {
+				if _, ok := step.Op.(plan.Run); !ok || known[step].Cached() {
+					continue
+				}
+				if err := config.Runs(ctx, stage.Platform); err != nil {
+					return &engine.StepError{Stage: stage, Step: step, Err: err}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// runsHere is [host.Runs] with what it writes among the executor's own files.
+func (b *builder) runsHere(ctx context.Context, p v1.Platform) error {
+	return host.Runs(ctx, b.work.Path, p)
+}
+
+// output is where the images of a build go, and what comes of them together.
+type output struct {
+	engine.Exporter
+	finish func(ctx context.Context, last v1.Image) (v1.Hash, error)
+}
+
+// output opens the exporter of a build of n images: of several an index is made.
+func (b *builder) output(ctx context.Context, n int) (*output, error) {
+	c, err := b.exporter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n == 1 {
+		return &output{exporter.New(c), func(_ context.Context, last v1.Image) (v1.Hash, error) { return last.Digest() }}, nil
+	}
+	form, err := b.flags.out.form()
+	if err != nil {
+		return nil, err
+	}
+	index := exporter.NewIndex(c, form)
+	return &output{index, func(ctx context.Context, _ v1.Image) (v1.Hash, error) {
+		made, err := index.Finish(ctx)
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		return made.Digest, nil
+	}}, nil
+}
+
+// runVariant builds one image. A driver serves one build only: the next begins with
+// an empty root.
+func (b *builder) runVariant(ctx context.Context, v variant, config engine.Config, last bool) (_ v1.Image, err error) {
+	config.Plan = v.plan
+	if config.Cache, err = b.caching(v.name()); err != nil {
+		return nil, err
+	}
+	box := &sandboxes{builder: b, cleanup: b.flags.cleanup || !last}
+	defer func() { err = errors.Join(err, box.close()) }()
+	config.Sandboxes = box.open
+	return engine.Build(ctx, config)
+}
+
+// sandboxes opens the driver when a command is to be run: a build of which the cache
+// has all needs no privileges.
+type sandboxes struct {
+	builder *builder
+	cleanup bool // empties the root in the end
+	driver  sandbox.Driver
+}
+
+func (s *sandboxes) open(ctx context.Context) (sandbox.Driver, error) {
+	if s.driver != nil {
+		return s.driver, nil
+	}
+	d, err := s.builder.driver(ctx, s.cleanup)
+	if err != nil {
+		return nil, err
+	}
+	s.driver = s.builder.tracing.Driver(d)
+	return s.driver, nil
+}
+
+func (s *sandboxes) close() error {
+	if s.driver == nil {
+		return nil
+	}
+	return s.driver.Close()
+}

@@ -44,8 +44,9 @@ func ReadsStdin(name string) bool { return name == "-" || name == "/dev/stdin" }
 // input, an http or https URL, or a path from the working directory or, if nothing is
 // there, from the build context.
 func (f *Finder) Dockerfile(ctx context.Context, l *Location, name string) (Dockerfile, error) {
+	shown := name
 	fail := func(err error, remedy string) (Dockerfile, error) {
-		return Dockerfile{}, &Error{What: "Dockerfile", Name: remote.Redact(name), Err: reason(err), Remedy: remedy}
+		return Dockerfile{}, &Error{What: "Dockerfile", Name: shown, Err: reason(err), Remedy: remedy}
 	}
 	switch {
 	case ReadsStdin(name):
@@ -63,6 +64,7 @@ func (f *Finder) Dockerfile(ctx context.Context, l *Location, name string) (Dock
 		}
 		return Dockerfile{Name: "-", Path: "-", Origin: Elsewhere, Text: text}, nil
 	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
+		shown = remote.Redact(name)
 		r, err := remote.Stream(ctx, f.Client, name)
 		if err != nil {
 			return Dockerfile{}, err
@@ -72,7 +74,6 @@ func (f *Finder) Dockerfile(ctx context.Context, l *Location, name string) (Dock
 		if err != nil {
 			return fail(err, "")
 		}
-		shown := remote.Redact(name)
 		return Dockerfile{Name: shown, Path: shown, Origin: Elsewhere, Text: text}, nil
 	}
 	text, err := read(name)

@@ -12,6 +12,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/store"
 	"github.com/kaniko-suite/kaniko/shared/disk"
 )
 
@@ -62,7 +63,11 @@ func (f *contextFlags) where() string {
 
 // openers are the stores that a build context may be in.
 func (b *builder) openers() []buildcontext.Opener {
-	return nil
+	var all []buildcontext.Opener
+	for _, s := range store.All(store.Options{Getenv: b.env.Getenv, UserAgent: userAgent(b.env.Getenv)}) {
+		all = append(all, buildcontext.Opener{Form: s.Form, Handles: s.Handles, Open: s.Open})
+	}
+	return all
 }
 
 // finder finds build contexts. Those that are named follow the defaults of ADD where
@@ -116,6 +121,9 @@ func (b *builder) readsStdin() bool {
 // that did. Where the default build context is not there, anywhere serves that has the
 // Dockerfile.
 func (b *builder) find(ctx context.Context, anywhere bool) (err error) {
+	if b.contexts, err = b.namedContexts(ctx); err != nil {
+		return err
+	}
 	if b.grant != nil && len(b.grant.Carry) > 0 {
 		b.context, b.dockerfile, err = buildcontext.TakeOver(string(b.grant.Carry))
 	} else {
@@ -125,8 +133,7 @@ func (b *builder) find(ctx context.Context, anywhere bool) (err error) {
 		return err
 	}
 	b.env.Page.Source = b.dockerfile.Text
-	b.contexts, err = b.namedContexts(ctx)
-	return err
+	return nil
 }
 
 func (b *builder) findAnew(ctx context.Context, anywhere bool) error {

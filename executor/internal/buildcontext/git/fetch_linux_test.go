@@ -358,7 +358,7 @@ func TestFetch_notThere(t *testing.T) {
 		{base + "/r.git?branch=main&commit=" + s.first, "main is " + s.third + ", and not " + s.first, 65},
 		{base + "/r.git?commit=1234567#" + s.first, s.first + " is " + s.first + ", and not 1234567", 65},
 		{base + "/none.git", "repository not found", 69},
-		{base + "/empty.git", "empty", 69},
+		{base + "/empty.git", "empty", 66},
 		{base + "/long.git", "SHA-256", 69},
 		{base + "/dangling.git", `has no "HEAD", but main`, 65},
 		{nowhere + "/r.git", "list the references of git repository " + nowhere + "/r.git", 69},

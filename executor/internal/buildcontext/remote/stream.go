@@ -16,9 +16,9 @@ import (
 
 // Stream reads the file at an http or https URL as it arrives. If it breaks off, the
 // rest is asked for; where the server cannot give that, or not surely of the same
-// file, all of it, which must begin as what was read already. It is given up when
-// nothing new arrives in as many tries as [Retry] has. What a server compresses for
-// the way stays compressed. User and password in the URL are sent to its host and to
+// file, all of it, which must begin as what was read already. It is given up after as
+// many tries as [Retry] has; one after which another MiB arrived makes those before it
+// forgotten. What a server compresses for the way stays compressed. User and password in the URL are sent to its host and to
 // no other. A nil client is one of its own, with the process's proxies and authorities.
 func Stream(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
 	return stream(ctx, client, url, Retry{})
@@ -69,7 +69,8 @@ type streamed struct {
 	// validator is the server's word for this very content, for If-Range; empty if it
 	// gave none that is strong enough.
 	validator string
-	failed    int // tries since anything new was read
+	failed    int   // tries
+	mark      int64 // where the last one ended
 	err       error
 }
 
@@ -84,9 +85,6 @@ func (s *streamed) Read(p []byte) (int, error) {
 		n, err := s.body.Read(p)
 		s.sum.Write(p[:n])
 		s.at += int64(n)
-		if n > 0 {
-			s.failed = 0
-		}
 		switch {
 		case err == io.EOF:
 			s.err = io.EOF
@@ -103,9 +101,15 @@ func (s *streamed) Read(p []byte) (int, error) {
 	return 0, s.err
 }
 
+// forget is how much has to arrive until the tries before it count no more, in bytes.
+const forget = 1 << 20
+
 // give notes that a try failed, and gives up if it was the last one.
 func (s *streamed) give(err error) {
-	s.failed++
+	if s.at-s.mark >= forget {
+		s.failed = 0
+	}
+	s.failed, s.mark = s.failed+1, s.at
 	if !broken(err) || s.failed >= s.retry.Tries || s.ctx.Err() != nil {
 		s.err = s.fail(fmt.Errorf("after %d bytes: %w", s.at, err))
 	}

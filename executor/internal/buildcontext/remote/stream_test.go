@@ -76,6 +76,8 @@ func TestStream(t *testing.T) {
 	}{
 		"whole":                          {c: &cutter{content: long}, asks: []string{""}},
 		"goes on by ranges":              {c: &cutter{content: long, after: 400_000, etag: `"v1"`, ranges: true}, asks: []string{"", "bytes=400000-", "bytes=800000-"}},
+		"gives up":                       {c: &cutter{content: long, after: 100_000, etag: `"v1"`, ranges: true}, want: "after 500000 bytes", code: 69},
+		"goes on as long as much comes":  {c: &cutter{content: strings.Repeat(long, 12), after: 1_500_000, etag: `"v1"`, ranges: true}},
 		"no ranges":                      {c: &cutter{content: long, after: 600_000, etag: `"v1"`}, want: "after 600000 bytes", code: 69},
 		"a weak validator is none":       {c: &cutter{content: long, after: 600_000, etag: `W/"v1"`, ranges: true}, want: "after 600000 bytes", asks: []string{"", ""}, code: 69},
 		"another file":                   {c: &cutter{content: long, change: strings.ToUpper("x" + long), after: 600_000}, want: "another file", asks: []string{"", ""}, code: 75},

@@ -88,6 +88,7 @@ func TestScripts(t *testing.T) {
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
+	maps.Copy(cmds, registryCommands(t))
 	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",

@@ -57,17 +57,17 @@ type Options struct {
 // defaults.
 func (o *Options) Bind(f *pflag.FlagSet) {
 	o.BindPull(f)
-	o.bindBoth(f)
+	o.bindPushTrust(f)
 }
 
-// BindLogin is Bind for a program that only wants to be let in.
-func (o *Options) BindLogin(f *pflag.FlagSet) {
+// BindTrust adds the flags of how far registries are trusted alone, for a program that
+// neither pulls nor pushes.
+func (o *Options) BindTrust(f *pflag.FlagSet) {
 	o.bindTrust(f)
-	o.bindBoth(f)
+	o.bindPushTrust(f)
 }
 
-// bindBoth adds the flags of who may be talked to that pulls alone do not need.
-func (o *Options) bindBoth(f *pflag.FlagSet) {
+func (o *Options) bindPushTrust(f *pflag.FlagSet) {
 	f.BoolVar(&o.Insecure, "insecure", o.Insecure, "allow plain HTTP when pushing")
 	f.BoolVar(&o.SkipTLSVerify, "skip-tls-verify", o.SkipTLSVerify, "accept any certificate when pushing")
 }
@@ -95,7 +95,6 @@ func (o *Options) BindPull(f *pflag.FlagSet) {
 	f.Var(&o.LayerRetries, "image-fs-extract-retry", "how often a layer is asked for anew that could not be read (default 0)")
 }
 
-// bindTrust adds the flags of whom to believe to be a registry, and who we are.
 func (o *Options) bindTrust(f *pflag.FlagSet) {
 	f.BoolVar(&o.InsecurePull, "insecure-pull", o.InsecurePull, "allow plain HTTP when pulling")
 	f.StringArrayVar(&o.InsecureRegistries, "insecure-registry", o.InsecureRegistries,

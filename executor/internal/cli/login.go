@@ -34,7 +34,7 @@ func (f *loginFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.user, "username", "u", "", "`user` to log in as")
 	fs.StringVarP(&f.password, "password", "p", "", "`password` or token; other users of this machine can see it here")
 	fs.BoolVar(&f.stdin, "password-stdin", false, "read the password from standard input")
-	f.registry.BindLogin(fs)
+	f.registry.BindTrust(fs)
 	bindConfig(fs, &f.config)
 	command.CommandLineOnly(fs, "password", "password-stdin") // the one warns of the other
 }

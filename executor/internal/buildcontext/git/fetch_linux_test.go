@@ -529,3 +529,33 @@ func TestFetch_again(t *testing.T) {
 		t.Error(commit, err)
 	}
 }
+
+// Of a reference and a commit it is the commit that counts, which may lie behind; one
+// that is nowhere is told, by either kind of server.
+func TestFetch_pinned(t *testing.T) {
+	r := newRepositories(t)
+	s := r.sample()
+	url := strings.Replace(serve(t, r.backend()).URL, "http://", "git://", 1) + "/r.git"
+	nowhere := strings.Repeat("ab", 20)
+	for _, kind := range []string{"tips", "any commit"} {
+		if kind == "any commit" {
+			r.allow("r.git")
+		}
+		ref, err := ParseContext(url+"#main#"+s.first, "http")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		commit, err := Fetch(t.Context(), ref, dir, Options{SkipSubmodules: true})
+		if err != nil || commit != s.first {
+			t.Errorf("%s: %s %v", kind, commit, err)
+		}
+		if ref, err = ParseContext(url+"#main#"+nowhere, "http"); err != nil {
+			t.Fatal(err)
+		}
+		var none *RefError
+		if _, err := Fetch(t.Context(), ref, t.TempDir(), Options{}); !errors.As(err, &none) || !strings.Contains(err.Error(), nowhere) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

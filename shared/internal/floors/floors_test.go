@@ -66,7 +66,7 @@ func restrictions() []restriction {
 		allowed: func(importer, _ string) bool { return importer == "shared/trace" || slices.Contains(mains, importer) },
 		where:   "shared/trace and the mains",
 	}, {
-		imports: []string{"cloud.google.com/go", "google.golang.org/api", "github.com/aws", "github.com/awslabs", "github.com/Azure", "github.com/go-git"},
+		imports: []string{"cloud.google.com/go", "google.golang.org/api", "github.com/aws", "github.com/awslabs", "github.com/Azure", "github.com/go-git", "golang.org/x/oauth2"},
 		allowed: in("shared/registry/keychain", "executor/internal/buildcontext/git", "executor/internal/buildcontext/gcs",
 			"executor/internal/buildcontext/s3", "executor/internal/buildcontext/azblob"),
 		where: "shared/registry/keychain and executor/internal/buildcontext/{git,gcs,s3,azblob}",

@@ -71,6 +71,8 @@ func TestMain(m *testing.M) {
 //	evict DIR TEXT        takes the entries of an instruction away
 //	redate DIR TEXT TIME  makes them so much younger than now, or older if it is below 0
 //
+// $GUARDED is a registry that lets nobody in but alice, whose password is s3cret, and
+// so is $UNKNOWN, with a certificate that nobody has signed.
 // What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
 // serves the directory served and, below git/, the bare repositories of repos. So does
 // $TLSWEB, whose certificate is in the file $CA. What is below private/ there is for the
@@ -79,6 +81,8 @@ func TestMain(m *testing.M) {
 // ranges, the other does not.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
+	guarded := registrytest.Start(t, registrytest.Config{User: "alice", Password: "s3cret", Token: true})
+	unknown := registrytest.Start(t, registrytest.Config{User: "alice", Password: "s3cret", TLS: true})
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
 		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
@@ -92,11 +96,14 @@ func TestScripts(t *testing.T) {
 		"config": func(ts *testscript.TestScript, _ bool, args []string) { config(ts, open(ts, args[0])) },
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
+	maps.Copy(cmds, registryCommands(t))
 	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REGISTRY", server.Host())
+			e.Setenv("GUARDED", guarded.Host())
+			e.Setenv("UNKNOWN", unknown.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
 			e.Setenv("COLLECTOR", collector(e))
 			web := httptest.NewServer(served(e.WorkDir))

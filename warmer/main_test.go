@@ -31,8 +31,13 @@ type serverKey struct{}
 //	                          one platform alone is an image. The seed decides what is in
 //	                          them. $DIGEST is then the digest of what was pushed
 //	fault LINE                makes the registry fail; see registrytest
+//	registry NAME plain|tls   starts another, empty one, of which $NAME is the host: one that
+//	                          speaks plain HTTP and does not look like this machine, or
+//	                          one whose certificate nobody knows
 //	asked COUNT WORD…         the registry was asked that often, in requests that begin
 //	                          with the words, since the last time
+//
+// $LOCKED is a registry that lets nobody in but a, whose password is b.
 func TestScripts(t *testing.T) {
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -40,10 +45,19 @@ func TestScripts(t *testing.T) {
 			server := registrytest.Start(t, registrytest.Config{})
 			e.Values[serverKey{}] = server
 			e.Setenv("REGISTRY", server.Host())
+			locked := registrytest.Start(t, registrytest.Config{User: "a", Password: "b"})
+			e.Setenv("LOCKED", locked.Host())
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"push": push, "fault": fault, "asked": asked},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"push": push, "fault": fault, "registry": another(t), "asked": asked},
 	})
+}
+
+func another(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		c := registrytest.Config{TLS: args[1] == "tls", Public: args[1] == "plain"}
+		ts.Setenv(args[0], registrytest.Start(t, c).Host())
+	}
 }
 
 func fault(ts *testscript.TestScript, _ bool, args []string) {

@@ -25,8 +25,8 @@ type blobKey struct {
 
 // blob reads a blob from an offset on, across broken connections, from the first of
 // its sources that has it. The first answer is there when it returns.
-func (c *Client) blob(ctx context.Context, sources []name.Repository, d v1.Descriptor, off int64) (*blobReader, error) {
-	b := &blobReader{ctx: ctx, client: c, sources: sources, retry: c.retry(pull), desc: d, off: off}
+func (c *Client) blob(ctx context.Context, repo name.Repository, sources []name.Repository, d v1.Descriptor, off int64) (*blobReader, error) {
+	b := &blobReader{ctx: ctx, client: c, repo: repo, sources: sources, retry: c.retry(pull), desc: d, off: off}
 	if off >= d.Size {
 		return b, nil
 	}
@@ -61,6 +61,7 @@ func (c *Client) Distrust(repo name.Repository, h v1.Hash) {
 type blobReader struct {
 	ctx     context.Context
 	client  *Client
+	repo    name.Repository // where it is said to be
 	sources []name.Repository
 	at      int // of the sources
 	failed  mirrorsError
@@ -95,7 +96,7 @@ func (b *blobReader) open() error {
 
 // next moves on to the next source, if there is one, after err.
 func (b *blobReader) next(err error) bool {
-	if len(b.sources) == 1 || b.ctx.Err() != nil {
+	if only(b.repo, b.sources) || b.ctx.Err() != nil {
 		return false
 	}
 	b.failed.add(b.client, b.sources[b.at], err)
@@ -246,7 +247,7 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		}
 		if b.body == nil {
 			if err := b.open(); err != nil {
-				if broken(err) && len(b.sources) == 1 {
+				if broken(err) && only(b.repo, b.sources) {
 					err = b.broke(err)
 				}
 				if err != nil && !b.again(err) {

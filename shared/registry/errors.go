@@ -22,6 +22,7 @@ import (
 const (
 	exitData        = 65
 	exitUnavailable = 69
+	exitOutput      = 73
 	exitTryAgain    = 75
 	exitCredentials = 77
 )
@@ -103,6 +104,8 @@ func (e *Error) ExitCode() int {
 	switch {
 	case errors.As(e.Err, &inner):
 		return inner.ExitCode()
+	case errors.Is(e.Err, ErrImmutable):
+		return exitOutput
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return exitCredentials
 	case e.Status != 0 && passing(e.Status):
@@ -127,6 +130,8 @@ func (e *Error) Hint() string {
 		dns     *net.DNSError
 	)
 	switch {
+	case errors.Is(e.Err, ErrImmutable):
+		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
 			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
@@ -137,15 +142,15 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fmt.Sprintf("a proxy in front of %s limits the size of uploads; raise its limit (nginx: client_max_body_size)", e.Host)
-	case errors.Is(e.Err, ErrImmutable):
-		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
 	case e.Status == http.StatusTooManyRequests:
 		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case errors.Is(e.Err, ErrNotFound):
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
 		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
-	case errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
+	case alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
+		return fmt.Sprintf("%s asks for a certificate that it knows; name yours with --registry-client-cert=%s=CERT,KEY", e.Host, e.Host)
+	case errors.Is(e.Err, http.ErrSchemeMismatch), errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
 	case errors.As(e.Err, &dns):
 		return fmt.Sprintf("check the name %s, and the DNS of this machine", e.Host)
@@ -347,6 +352,8 @@ func fail(attempt string, s *session, err error) error {
 	switch {
 	case errors.As(err, &c):
 		e.Status, e.Err = 0, c
+	case alert(err) != nil:
+		e.Status, e.Err = 0, alert(err)
 	case errors.As(err, &t):
 		said := &statusError{request: address(t.Request), status: t.StatusCode, codes: t.Errors}
 		text := said.Error()
@@ -358,6 +365,16 @@ func fail(attempt string, s *session, err error) error {
 		e.Err = &reworded{text: reword(u), err: err}
 	}
 	return e
+}
+
+// alert is what the other side of TLS said when it hung up, such as that it wants a
+// certificate; nil if that is not what err is.
+func alert(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return op
+	}
+	return nil
 }
 
 type reworded struct {

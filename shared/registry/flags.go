@@ -57,6 +57,17 @@ type Options struct {
 // defaults.
 func (o *Options) Bind(f *pflag.FlagSet) {
 	o.BindPull(f)
+	o.bindPushTrust(f)
+}
+
+// BindTrust adds the flags of how far registries are trusted alone, for a program that
+// neither pulls nor pushes.
+func (o *Options) BindTrust(f *pflag.FlagSet) {
+	o.bindTrust(f)
+	o.bindPushTrust(f)
+}
+
+func (o *Options) bindPushTrust(f *pflag.FlagSet) {
 	f.BoolVar(&o.Insecure, "insecure", o.Insecure, "allow plain HTTP when pushing")
 	f.BoolVar(&o.SkipTLSVerify, "skip-tls-verify", o.SkipTLSVerify, "accept any certificate when pushing")
 }
@@ -74,6 +85,18 @@ var _ pflag.Value = (*Size)(nil)
 
 // BindPull is Bind for a program that pushes nothing.
 func (o *Options) BindPull(f *pflag.FlagSet) {
+	o.bindTrust(f)
+	f.Var(&places{&o.Mirrors, checkMirror}, "registry-mirror",
+		"`HOST[/PREFIX]` to pull images of Docker Hub from; may be given again, or several with a comma: they are tried in order")
+	f.Var(&places{&o.Maps, checkMap}, "registry-map",
+		"`ORIG=HOST[/PREFIX]`: where to pull images of the registry ORIG from; may be given again, or several with a semicolon: they are tried in order")
+	f.BoolVar(&o.SkipFallback, "skip-default-registry-fallback", o.SkipFallback, "do not pull from a registry whose mirrors all failed")
+	f.Var(&o.PullRetries, "image-download-retry", "how often a pull is tried again (default 4)")
+	f.Var(&o.LayerRetries, "image-fs-extract-retry", "how often a layer is asked for anew that could not be read (default 0)")
+}
+
+// bindTrust adds the flags of whom to believe to be a registry, and who we are.
+func (o *Options) bindTrust(f *pflag.FlagSet) {
 	f.BoolVar(&o.InsecurePull, "insecure-pull", o.InsecurePull, "allow plain HTTP when pulling")
 	f.StringArrayVar(&o.InsecureRegistries, "insecure-registry", o.InsecureRegistries,
 		"allow plain HTTP with this registry `host[:port]`, for pulls and pushes; may be given again")
@@ -84,13 +107,6 @@ func (o *Options) BindPull(f *pflag.FlagSet) {
 		"`HOST=FILE`: certificates, PEM, of authorities to believe for a registry beside the system's; may be given again")
 	f.Var(&pairs{&o.ClientCertificates, checkClientCertificate}, "registry-client-cert",
 		"`HOST=CERT,KEY`: files, PEM, to identify with to a registry; may be given again")
-	f.Var(&places{&o.Mirrors, checkMirror}, "registry-mirror",
-		"`HOST[/PREFIX]` to pull images of Docker Hub from; may be given again, or several with a comma: they are tried in order")
-	f.Var(&places{&o.Maps, checkMap}, "registry-map",
-		"`ORIG=HOST[/PREFIX]`: where to pull images of the registry ORIG from; may be given again, or several with a semicolon: they are tried in order")
-	f.BoolVar(&o.SkipFallback, "skip-default-registry-fallback", o.SkipFallback, "do not pull from a registry whose mirrors all failed")
-	f.Var(&o.PullRetries, "image-download-retry", "how often a pull is tried again (default 4)")
-	f.Var(&o.LayerRetries, "image-fs-extract-retry", "how often a layer is asked for anew that could not be read (default 0)")
 }
 
 // Check finds what is wrong with the options before a registry is asked: names that

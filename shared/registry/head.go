@@ -30,7 +30,7 @@ func (c *Client) Head(ctx context.Context, ref string) (v1.Hash, error) {
 		if err != nil {
 			return v1.Hash{}, err
 		}
-		digest, err := fromAny(ctx, c, sources, func(ctx context.Context, at name.Repository) (v1.Hash, error) {
+		digest, err := fromAny(ctx, c, r.Context(), sources, func(ctx context.Context, at name.Repository) (v1.Hash, error) {
 			return c.head(ctx, in(r, at))
 		})
 		var silent *digestlessError

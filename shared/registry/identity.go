@@ -11,8 +11,11 @@ import (
 	"strings"
 )
 
-// exitConfig is the exit code of a faulty configuration, after sysexits.
-const exitConfig = 78
+// Exit codes of files that flags name, after sysexits.
+const (
+	exitNoInput = 66
+	exitConfig  = 78
+)
 
 // maxCertificates is how long a file of certificates or of a key may be, in bytes.
 const maxCertificates = 4 << 20
@@ -36,8 +39,13 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// ExitCode is that of a faulty configuration.
-func (e *CertificateError) ExitCode() int { return exitConfig }
+// ExitCode is that of a file that is not there, or of a faulty configuration.
+func (e *CertificateError) ExitCode() int {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return exitNoInput
+	}
+	return exitConfig
+}
 
 // Hint says what the flag wants.
 func (e *CertificateError) Hint() string {

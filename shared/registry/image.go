@@ -147,7 +147,7 @@ func (i *Image) RawConfigFile() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := i.client.blob(ctx, sources, d, 0)
+		r, err := i.client.blob(ctx, i.ref.Context(), sources, d, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +282,7 @@ func (l *Layer) open(ctx context.Context, off int64, around func(io.ReadCloser) 
 	}
 	var r io.ReadCloser
 	if err == nil {
-		r, err = client.blob(ctx, sources, l.desc, off)
+		r, err = client.blob(ctx, repo, sources, l.desc, off)
 	}
 	if err != nil {
 		err = wrap(err)

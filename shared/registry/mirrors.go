@@ -101,6 +101,11 @@ func (c *Client) sources(repo, first name.Repository) ([]name.Repository, error)
 	return all, nil
 }
 
+// only tells whether nothing but the registry itself is asked.
+func only(repo name.Repository, sources []name.Repository) bool {
+	return len(sources) == 1 && sources[0].Name() == repo.Name()
+}
+
 // in is what a reference names, in another repository.
 func in(ref name.Reference, at name.Repository) name.Reference {
 	if d, ok := ref.(name.Digest); ok {
@@ -110,7 +115,8 @@ func in(ref name.Reference, at name.Repository) name.Reference {
 }
 
 // fromAny asks sources one after the other until one has an answer.
-func fromAny[T any](ctx context.Context, c *Client, sources []name.Repository, ask func(context.Context, name.Repository) (T, error)) (T, error) {
+// Where there is but the registry itself, the error is what that said.
+func fromAny[T any](ctx context.Context, c *Client, repo name.Repository, sources []name.Repository, ask func(context.Context, name.Repository) (T, error)) (T, error) {
 	failed := &mirrorsError{}
 	for i, at := range sources {
 		var value T
@@ -118,7 +124,7 @@ func fromAny[T any](ctx context.Context, c *Client, sources []name.Repository, a
 		if err == nil {
 			value, err = ask(c.hurried(ctx, sources, i), at)
 		}
-		if err == nil || ctx.Err() != nil || len(sources) == 1 {
+		if err == nil || ctx.Err() != nil || only(repo, sources) {
 			return value, err
 		}
 		failed.add(c, at, err)
@@ -150,7 +156,10 @@ func (c *Client) passedOver(sources []name.Repository, n int) error {
 	}
 	c.mirrors.Lock()
 	defer c.mirrors.Unlock()
-	return c.unreachable[sources[n].RegistryStr()]
+	if err, ok := c.unreachable[sources[n].RegistryStr()]; ok {
+		return err
+	}
+	return nil
 }
 
 // passOver says, once for each host, that another source is asked than the nth.

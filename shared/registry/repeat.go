@@ -45,7 +45,7 @@ func worthwhile(err error) bool {
 		return false
 	case errors.As(err, &s):
 		// The last two are what is said of an upload whose middle was lost.
-		return passing(s.status) || s.has(transport.BlobUploadUnknownErrorCode) ||
+		return passing(s.status) || misplaced(err) || s.has(transport.BlobUploadUnknownErrorCode) ||
 			s.has(transport.BlobUploadInvalidErrorCode) || s.has(transport.DigestInvalidErrorCode)
 	}
 	return broken(err) || refused(err) || errors.Is(err, errSpent) || errors.Is(err, errUnread)

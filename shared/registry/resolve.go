@@ -143,7 +143,7 @@ func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, e
 		if err != nil {
 			return nil, err
 		}
-		m, err := fromAny(ctx, c, sources, func(ctx context.Context, at name.Repository) (*manifest, error) {
+		m, err := fromAny(ctx, c, ref.Context(), sources, func(ctx context.Context, at name.Repository) (*manifest, error) {
 			m, err := c.fetchManifest(ctx, in(ref, at), maxManifest)
 			if err == nil && m.mediaType.IsSchema1() {
 				err = errors.New("the image is in Docker's schema 1 format, which has been retired")

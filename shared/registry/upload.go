@@ -42,6 +42,9 @@ func (u *upload) run(ctx context.Context) (v1.Hash, error) {
 		}
 		u.drop()
 		u.lost = true
+		if misplaced(err) {
+			u.at = "" // what it said of what it has is not so
+		}
 		if !u.shrink(err) {
 			return h, err
 		}
@@ -63,6 +66,12 @@ func (u *upload) shrink(err error) bool {
 		return false
 	}
 	return u.client.chunks.shrink(u.host(), u.asking)
+}
+
+// misplaced tells whether a piece was refused for being another than the next.
+func misplaced(err error) bool {
+	var s *statusError
+	return errors.As(err, &s) && s.status == http.StatusRequestedRangeNotSatisfiable
 }
 
 func (u *upload) host() string { return u.session.repo.RegistryStr() }

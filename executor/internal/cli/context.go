@@ -12,6 +12,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/store"
 	"github.com/kaniko-suite/kaniko/shared/disk"
 )
 
@@ -28,7 +29,7 @@ type contextFlags struct {
 }
 
 func (f *contextFlags) bind(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.address, "context", "c", "/workspace", "`address` of the build context: a directory, tar://PATH, tar://stdin, a git repository or an archive on the web")
+	fs.StringVarP(&f.address, "context", "c", "/workspace", "`address` of the build context: a directory, tar://PATH, tar://stdin, a git repository, or an archive on the web or in an object store")
 	f.given = func() bool { return fs.Changed("context") }
 	fs.StringVarP(&f.bucket, "bucket", "b", "", "`bucket` of Google Cloud Storage that --context is a path in")
 	fs.Lookup("bucket").Hidden = true
@@ -62,7 +63,11 @@ func (f *contextFlags) where() string {
 
 // openers are the stores that a build context may be in.
 func (b *builder) openers() []buildcontext.Opener {
-	return nil
+	var all []buildcontext.Opener
+	for _, s := range store.All(store.Options{Getenv: b.env.Getenv, UserAgent: userAgent(b.env.Getenv)}) {
+		all = append(all, buildcontext.Opener{Form: s.Form, Handles: s.Handles, Open: s.Open})
+	}
+	return all
 }
 
 // finder finds build contexts. Those that are named follow the defaults of ADD where

@@ -25,6 +25,7 @@ func floors() []floor {
 		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote"}},
 		{"7, what fetches, and what runs commands", []string{"executor/internal/buildcontext/git", "executor/internal/buildcontext/archive", "executor/internal/buildcontext/object", "executor/internal/reaper"}},
 		{"7, object stores", []string{"executor/internal/buildcontext/gcs", "executor/internal/buildcontext/s3", "executor/internal/buildcontext/azblob"}},
+		{"7, all of them", []string{"executor/internal/buildcontext/store"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/buildcontext/fetch", "executor/internal/buildcontext/ocilayout",
 			"executor/internal/inplace", "executor/internal/isolated", "executor/internal/host", "executor/internal/exporter",

@@ -5,11 +5,14 @@ package registrytest
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -48,6 +51,13 @@ type Config struct {
 	NoRanges bool
 	// TLS serves HTTPS with a certificate of its own making.
 	TLS bool
+	// Public listens at an address of this machine that clients do not take for one: plain
+	// HTTP is not as good as TLS there.
+	Public bool
+	// Certificate serves HTTPS with that one.
+	Certificate Pair
+	// Clients are asked for a certificate of this authority.
+	Clients *Authority
 }
 
 // Server is a registry in memory. Unlike many, it knows which blob is in which
@@ -83,8 +93,16 @@ func Start(t testing.TB, c Config) *Server {
 	}
 	s.Script(c.Script)
 	s.http = httptest.NewUnstartedServer(s)
+	if c.Public {
+		s.http.Listener.Close()
+		var err error
+		if s.http.Listener, err = net.Listen("tcp", "127.0.0.2:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break handshakes on purpose
-	if c.TLS {
+	if c.TLS || c.Certificate != (Pair{}) {
+		s.http.TLS = c.tls(t)
 		s.http.StartTLS()
 	} else {
 		s.http.Start()
@@ -95,6 +113,23 @@ func Start(t testing.TB, c Config) *Server {
 		s.http.Close()
 	})
 	return s
+}
+
+// tls is how HTTPS is served; a certificate is made where none is given.
+func (c *Config) tls(t testing.TB) *tls.Config {
+	config := &tls.Config{}
+	if c.Certificate != (Pair{}) {
+		own, err := tls.LoadX509KeyPair(c.Certificate.Cert, c.Certificate.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	if c.Clients != nil {
+		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		config.ClientCAs.AddCert(c.Clients.cert)
+	}
+	return config
 }
 
 // Host is the server's address, as it stands in references.

@@ -55,6 +55,8 @@ namespaces are allowed, in one of its own.`,
 	cmd.Flags().BoolVar(&f.check, "check", false, "lint the Dockerfile only, as executor check does")
 	cmd.Flags().BoolVar(&f.dryrun, "dryrun", false, "show what would be done only, as executor plan does")
 	f.bindFormat(cmd.Flags(), report.Text, report.JSON, report.SARIF)
+	// Whether something is built at all is not for the environment to say.
+	command.CommandLineOnly(cmd.Flags(), "check", "dryrun", "format")
 	complete(cmd)
 	cmd.AddCommand(checkCommand(env), planCommand(env), indexCommand(env), loginCommand(env), logoutCommand(env))
 	return cmd

@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
@@ -304,4 +305,51 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// TestContextsStore: an object in a store is a build context, by its address and by
+// kaniko's --bucket. The other stores are tried in the packages that open them.
+func TestContextsStore(t *testing.T) {
+	program := objecttest.Program(t, "fake-gcs-server", "gcs")
+	exe, err := exec.LookPath("executor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	work, bucket := filepath.Join(dir, "work"), filepath.Join(dir, "data/builds")
+	for _, d := range []string{work, filepath.Join(bucket, "a")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(work, "Dockerfile"), []byte("FROM scratch\nCOPY . /all\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	packed := run(t, dir, "tar", "-czC", work, ".")
+	for _, name := range []string{"a/c.tgz", "context.tar.gz"} {
+		if err := os.WriteFile(filepath.Join(bucket, name), packed, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := objecttest.FreeAddress(t)
+	host, port, _ := strings.Cut(address, ":")
+	objecttest.Run(t, address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port,
+		"-backend", "memory", "-data", filepath.Join(dir, "data"), "-public-host", address, "-log-level", "error"))
+	build := func(flags ...string) build {
+		layout := filepath.Join(t.TempDir(), "layout")
+		cmd := exec.CommandContext(t.Context(), exe, append(flags, "--no-push", "--reproducible", "--oci-layout-path="+layout, "--kaniko-dir="+filepath.Join(dir, "state"))...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "STORAGE_EMULATOR_HOST=" + address}
+		return build{cmd, layout}
+	}
+	want := digestOf(t, build("--context="+work))
+	for _, flags := range [][]string{{"--context=gs://builds/a/c.tgz"}, {"--bucket=builds", "--context=a/c.tgz"}, {"-b", "builds"}} {
+		if got := digestOf(t, build(flags...)); got != want {
+			t.Errorf("%q: the image is %s, from the directory %s", flags, got, want)
+		}
+	}
+	out, err := build("--context=gs://builds/none").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 66 || !strings.Contains(string(out), "gs://builds/none") {
+		t.Errorf("of an object that is not there: %v\n%s", err, out)
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/store"
-	"github.com/kaniko-suite/kaniko/shared/disk"
 )
 
 // keepGitArg is the build argument that keeps .git, as BuildKit has it.
@@ -222,10 +221,8 @@ func (b *builder) contextDir() (string, error) {
 // ownDirs are the directories of this build, which no build context has.
 func (b *builder) ownDirs() []string {
 	var own []string
-	for _, dir := range []*disk.Temp{b.work} {
-		if dir != nil {
-			own = append(own, dir.Path)
-		}
+	if b.work != nil {
+		own = append(own, b.work.Path)
 	}
 	if b.grant != nil && len(b.grant.Carry) > 0 {
 		own = append(own, string(b.grant.Carry))

@@ -78,9 +78,8 @@ type streamed struct {
 func (s *streamed) Read(p []byte) (int, error) {
 	for s.err == nil {
 		if s.body == nil {
-			if s.err = s.again(); s.err != nil {
-				break
-			}
+			s.err = s.again()
+			continue
 		}
 		n, err := s.body.Read(p)
 		s.sum.Write(p[:n])
@@ -168,7 +167,8 @@ func (s *streamed) refused(resp *http.Response) error {
 	return &StatusError{URL: Redact(s.url.String()), Status: resp.StatusCode, Tries: s.tries(resp), Via: s.via(resp)}
 }
 
-// again goes on where the last answer broke off.
+// again goes on where the last answer broke off. Without an error there may be no
+// answer yet: then it is to be called again.
 func (s *streamed) again() error {
 	if err := s.retry.Pause(s.ctx, max(s.failed, 1), 0); err != nil {
 		return s.fail(err)

@@ -3,8 +3,10 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/cgi"
@@ -12,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -68,10 +71,18 @@ func TestMain(m *testing.M) {
 //	evict DIR TEXT        takes the entries of an instruction away
 //	redate DIR TEXT TIME  makes them so much younger than now, or older if it is below 0
 //
+// $GUARDED is a registry that lets nobody in but alice, whose password is s3cret, and
+// so is $UNKNOWN, with a certificate that nobody has signed.
 // What is sent to $COLLECTOR as traces is found in the directory spans, and $WEB
-// serves the directory served and, below git/, the bare repositories of repos.
+// serves the directory served and, below git/, the bare repositories of repos. So does
+// $TLSWEB, whose certificate is in the file $CA. What is below private/ there is for the
+// user me with the password s3cr3t, and for the token t0k3n as a user without one; below
+// cut/ and cut-whole/ each answer breaks off in the middle, as networks do: the one gives
+// ranges, the other does not.
 func TestScripts(t *testing.T) {
 	server := registrytest.Start(t, registrytest.Config{})
+	guarded := registrytest.Start(t, registrytest.Config{User: "alice", Password: "s3cret", Token: true})
+	unknown := registrytest.Start(t, registrytest.Config{User: "alice", Password: "s3cret", TLS: true})
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
 		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
@@ -91,11 +102,16 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REGISTRY", server.Host())
+			e.Setenv("GUARDED", guarded.Host())
+			e.Setenv("UNKNOWN", unknown.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
 			e.Setenv("COLLECTOR", collector(e))
 			web := httptest.NewServer(served(e.WorkDir))
 			e.Defer(web.Close)
 			e.Setenv("WEB", web.URL)
+			if err := serveTLS(e); err != nil {
+				return err
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -120,14 +136,85 @@ func TestScripts(t *testing.T) {
 // served is what $WEB has.
 func served(work string) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", http.FileServer(http.Dir(work+"/served")))
+	files := http.FileServer(http.Dir(work + "/served"))
+	mux.Handle("/", files)
+	mux.Handle("/private/", private(http.StripPrefix("/private", files)))
+	mux.Handle("/cut/", cut(http.StripPrefix("/cut", files), true))
+	mux.Handle("/cut-whole/", cut(http.StripPrefix("/cut-whole", files), false))
 	if git, err := exec.LookPath("git"); err == nil {
-		mux.Handle("/git/", &cgi.Handler{
-			Path: git, Args: []string{"http-backend"}, Root: "/git", Stderr: io.Discard,
-			Env: []string{"GIT_PROJECT_ROOT=" + work + "/repos", "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1"},
-		})
+		for _, root := range []string{"/git", "/private/git"} {
+			var h http.Handler = &cgi.Handler{
+				Path: git, Args: []string{"http-backend"}, Root: root, Stderr: io.Discard,
+				Env: []string{"GIT_PROJECT_ROOT=" + work + "/repos", "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1"},
+			}
+			if root != "/git" {
+				h = private(h)
+			}
+			mux.Handle(root+"/", h)
+		}
 	}
 	return mux
+}
+
+// serveTLS serves the same by TLS.
+func serveTLS(e *testscript.Env) error {
+	web := httptest.NewUnstartedServer(served(e.WorkDir))
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // who does not trust it says so itself
+	web.StartTLS()
+	e.Defer(web.Close)
+	e.Setenv("TLSWEB", web.URL)
+	e.Setenv("CA", e.WorkDir+"/ca.pem")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
+	return os.WriteFile(e.WorkDir+"/ca.pem", ca, 0o644)
+}
+
+// private lets in who has a password, or a token for a name.
+func private(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if !(user == "me" && password == "s3cr3t" || user == "t0k3n" && password == "") {
+			w.Header().Set("WWW-Authenticate", `Basic realm="private"`)
+			http.Error(w, "who is there?", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// cut breaks each answer off after so many bytes. Without ranges it gives all of a file
+// the third time, and then it is whole.
+func cut(h http.Handler, ranges bool) http.Handler {
+	const after = 12_000
+	var asked atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := asked.Add(1)
+		if ranges {
+			w.Header().Set("Etag", `"v1"`)
+		} else {
+			r.Header.Del("Range")
+			w.Header().Set("Accept-Ranges", "none")
+		}
+		if !ranges && n > 2 {
+			h.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(&cutting{ResponseWriter: w, left: after}, r)
+	})
+}
+
+// cutting is an answer that is broken off.
+type cutting struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p[:min(len(p), c.left)])
+	if c.left -= n; c.left == 0 {
+		c.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, err
 }
 
 // busybox is where Debian's package busybox-static puts it.

@@ -25,6 +25,7 @@ wanted=(
   xz:xz-utils
   git:git
   sshd:openssh-server
+  qemu-s390x-static:qemu-user-static
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -36,6 +36,8 @@ type serverKey struct{}
 //	                          one whose certificate nobody knows
 //	asked COUNT WORD…         the registry was asked that often, in requests that begin
 //	                          with the words, since the last time
+//
+// $LOCKED is a registry that lets nobody in but a, whose password is b.
 func TestScripts(t *testing.T) {
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -43,6 +45,8 @@ func TestScripts(t *testing.T) {
 			server := registrytest.Start(t, registrytest.Config{})
 			e.Values[serverKey{}] = server
 			e.Setenv("REGISTRY", server.Host())
+			locked := registrytest.Start(t, registrytest.Config{User: "a", Password: "b"})
+			e.Setenv("LOCKED", locked.Host())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"push": push, "fault": fault, "registry": another(t), "asked": asked},

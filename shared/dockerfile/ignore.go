@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -343,6 +344,9 @@ func (f *filtered) Open(p tree.Path) (io.ReadCloser, error) {
 	}
 	return f.under.Open(p)
 }
+
+// Digest implements [tree.Digested].
+func (f *filtered) Digest(p tree.Path) ([sha256.Size]byte, bool) { return tree.Digest(f.under, p) }
 
 // Walk implements [tree.FS].
 func (f *filtered) Walk(from tree.Path) iter.Seq2[tree.Entry, error] { return f.Prune(from, nil) }

@@ -142,6 +142,10 @@ func (d *digests) of(key string, files tree.FS, p tree.Path) (string, error) {
 }
 
 func digest(sum *[sha256.Size]byte, files tree.FS, p tree.Path) error {
+	if known, ok := tree.Digest(files, p); ok {
+		*sum = known
+		return nil
+	}
 	r, err := files.Open(p)
 	if err != nil {
 		return err

@@ -164,7 +164,7 @@ func (f *packed) Close() error { return nil }
 
 // openArchive reads the first header of a tar archive; tr is nil if f is none.
 func openArchive(f io.ReadCloser) (tr *tar.Reader, first *tar.Header) {
-	r, err := decompress(f)
+	r, err := Decompress(f)
 	if err != nil {
 		return nil, nil
 	}
@@ -176,9 +176,10 @@ func openArchive(f io.ReadCloser) (tr *tar.Reader, first *tar.Header) {
 	return tr, first
 }
 
-// decompress adds to what layers may be compressed with the formats that ADD
-// knows besides.
-func decompress(f io.ReadCloser) (io.Reader, error) {
+// Decompress reads plain data or what gzip, zstd, xz or bzip2 made of it, told apart
+// by its first bytes: the formats of layers, and those that ADD knows besides. Closing
+// the result does not close f.
+func Decompress(f io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReader(f)
 	magic, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -186,9 +187,13 @@ func decompress(f io.ReadCloser) (io.Reader, error) {
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte("BZh")):
-		return bzip2.NewReader(b), nil
+		return io.NopCloser(bzip2.NewReader(b)), nil
 	case bytes.Equal(magic, []byte("\xfd7zXZ\x00")):
-		return xz.NewReader(b)
+		x, err := xz.NewReader(b)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(x), nil
 	}
 	return layer.Decompress(io.NopCloser(b))
 }

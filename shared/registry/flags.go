@@ -95,6 +95,7 @@ func (o *Options) BindPull(f *pflag.FlagSet) {
 	f.Var(&o.LayerRetries, "image-fs-extract-retry", "how often a layer is asked for anew that could not be read (default 0)")
 }
 
+// bindTrust adds the flags of whom to believe to be a registry, and who we are.
 func (o *Options) bindTrust(f *pflag.FlagSet) {
 	f.BoolVar(&o.InsecurePull, "insecure-pull", o.InsecurePull, "allow plain HTTP when pulling")
 	f.StringArrayVar(&o.InsecureRegistries, "insecure-registry", o.InsecureRegistries,

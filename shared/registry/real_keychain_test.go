@@ -234,6 +234,36 @@ func TestReal_renewed(t *testing.T) {
 	}
 }
 
+// TestReal_loginCertificates: a registry with a certificate of an authority of its own,
+// that wants one of us too, is logged in to with those that the options name.
+func TestReal_loginCertificates(t *testing.T) {
+	authority := registrytest.NewAuthority(t)
+	host := registrytest.Real(t, registrytest.RealConfig{
+		Htpasswd: "alice:$2a$05$vUIdK168IE/7TTJB8BtOJ.PgbYAJ7nKp5twTfpkgUEvgQWdW69qw2\n",
+		TLS:      authority.Issue(t, "127.0.0.1"), Clients: authority,
+	})
+	ours := authority.Issue(t, "alice")
+	believe, show := []string{host + "=" + authority.File}, []string{host + "=" + ours.Cert + "," + ours.Key}
+	for name, tc := range map[string]struct {
+		options registry.Options
+		in      bool
+	}{
+		"both":            {registry.Options{Authorities: believe, ClientCertificates: show}, true},
+		"any certificate": {registry.Options{SkipTLSVerify: true, ClientCertificates: show}, true},
+		"no authority":    {registry.Options{ClientCertificates: show}, false},
+		"nothing of ours": {registry.Options{Authorities: believe}, false},
+	} {
+		c := client(t, registry.Config{Options: tc.options, Keychain: password{"alice", "secret"}})
+		r, err := c.Registry(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CheckLogin(context.Background(), r); (err == nil) != tc.in {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestReal_login: a registry is asked whether it lets somebody in.
 func TestReal_login(t *testing.T) {
 	hosts := map[string]string{

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"crypto/sha256"
 	"io"
 	"iter"
 )
@@ -44,6 +45,9 @@ func (s *sub) List(dir Path) iter.Seq2[Entry, error] { return s.shift(List(s.und
 
 // Open implements [FS].
 func (s *sub) Open(p Path) (io.ReadCloser, error) { return s.under.Open(s.at(p)) }
+
+// Digest implements [Digested].
+func (s *sub) Digest(p Path) ([sha256.Size]byte, bool) { return Digest(s.under, s.at(p)) }
 
 func (s *sub) shift(entries iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {

@@ -22,7 +22,7 @@ elif [ -e "$top/executor/main.go" ]; then
 fi
 if [ -z "${WARMER-}" ]; then
 	WARMER=$bin/warmer
-	(cd "$top/warmer" && go build -trimpath -tags disable_grpc_modules -ldflags '-s -w' -o "$WARMER" .)
+	(cd "$top/warmer" && go build -trimpath -tags disable_grpc_modules,grpcnotrace -ldflags '-s -w' -o "$WARMER" .)
 fi
 args+=(-warmer "$WARMER")
 [ -z "${BUILDKIT-}" ] || PATH=$BUILDKIT:$PATH

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/fetch"
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/shared/base"
@@ -57,18 +56,12 @@ func (b *builder) images(next base.Source) ocilayout.Bases {
 	}}
 }
 
-// fetcher gets what is named by URL.
-func (b *builder) fetcher() remotes {
+// fetcher gets what instructions name by URL.
+func (b *builder) fetcher() engine.Remotes {
 	if b.flags.cache.offline {
 		return noNetwork{}
 	}
-	return &fetch.Fetcher{Dir: b.work.Path, Credentials: git.FromEnvironment(b.env.Getenv)}
-}
-
-// remotes is a [fetch.Fetcher], or what stands in its place.
-type remotes interface {
-	engine.Remotes
-	Directory(ctx context.Context, address string) (string, error)
+	return &fetch.Fetcher{Dir: b.work.Path, Credentials: b.gitCredentials()}
 }
 
 // noNetwork fetches nothing.
@@ -77,11 +70,6 @@ type noNetwork struct{}
 // Fetch implements [engine.Remotes].
 func (noNetwork) Fetch(_ context.Context, r plan.Remote) (tree.FS, tree.Path, func() error, error) {
 	return nil, "", nil, offlineError{r.URL}
-}
-
-// Directory refuses a build context elsewhere.
-func (noNetwork) Directory(_ context.Context, address string) (string, error) {
-	return "", offlineError{address}
 }
 
 // offlineError says that a build without the network needs it.

@@ -32,8 +32,9 @@ type builder struct {
 	env   *command.Env
 	grant *isolated.Grant
 
-	context    buildcontext.Location
+	context    *buildcontext.Location
 	contexts   map[string]named
+	opened     []*buildcontext.Location // of contexts
 	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
@@ -50,7 +51,8 @@ type builder struct {
 // run builds. What is wrong with the input is found before anything is asked of a
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
-	file, err := b.read()
+	defer func() { err = errors.Join(err, b.leave()) }()
+	file, err := b.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,8 +83,8 @@ func (b *builder) run(ctx context.Context) (err error) {
 }
 
 // read finds and parses the Dockerfile.
-func (b *builder) read() (*dockerfile.File, error) {
-	if err := b.find(false); err != nil {
+func (b *builder) read(ctx context.Context) (*dockerfile.File, error) {
+	if err := b.find(ctx, false); err != nil {
 		return nil, err
 	}
 	return b.parse()
@@ -129,8 +131,8 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
 	}
 }
 
-// open makes ready what the build works with: a directory of its own, and the
-// registries.
+// open makes ready what the build works with: a directory of its own, which stays
+// until leave, and the registries.
 func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	if err = registry.TrustRoots(); err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	if err = b.flags.registry.Check(); err != nil {
 		return nil, err
 	}
-	if b.work, err = b.workDir(); err != nil {
+	if err = b.makeWork(); err != nil {
 		return nil, err
 	}
 	b.client = registry.New(registry.Config{
@@ -156,12 +158,12 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 		b.bases, err = base.Open(ctx, pulled, b.client, 0)
 	}
 	if err != nil {
-		return nil, errors.Join(err, b.work.Close())
+		return nil, err
 	}
 	if b.store, err = b.openStore(); err != nil {
-		return nil, errors.Join(err, b.bases.Close(), b.work.Close())
+		return nil, errors.Join(err, b.bases.Close())
 	}
-	return func() error { return errors.Join(b.closeStore(), b.bases.Close(), b.work.Close()) }, nil
+	return func() error { return errors.Join(b.closeStore(), b.bases.Close()) }, nil
 }
 
 // userAgent is what registries are told of this program. Who started it may add a
@@ -246,13 +248,12 @@ func (b *builder) config(ctx context.Context) (engine.Config, error) {
 	if c.Form, err = b.flags.out.form(); err != nil {
 		return c, err
 	}
-	b.context.Without = b.work.Path
+	b.context.Without = b.ownDirs()
 	if c.Context, err = b.context.Open(b.dockerfile); err != nil {
 		return c, err
 	}
-	fetcher := b.fetcher()
-	c.Remotes = fetcher
-	if c.Contexts, err = b.openContexts(ctx, fetcher); err != nil {
+	c.Remotes = b.fetcher()
+	if c.Contexts, err = b.openContexts(ctx); err != nil {
 		return c, err
 	}
 	b.host, err = b.openHost()

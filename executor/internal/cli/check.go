@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
+	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
@@ -40,7 +41,7 @@ the Dockerfile cannot be built or makes its warnings errors.`,
 }
 
 // runCheck is executor check, and executor --check.
-func runCheck(cmd *cobra.Command, env *command.Env, f flags) error {
+func runCheck(cmd *cobra.Command, env *command.Env, f flags) (err error) {
 	if err := f.checkValues(); err != nil {
 		return command.UsageError(cmd, "%v", err)
 	}
@@ -49,7 +50,9 @@ func runCheck(cmd *cobra.Command, env *command.Env, f flags) error {
 		return command.UsageError(cmd, "%v", err)
 	}
 	b := &builder{flags: f, env: env}
-	if err := b.find(!cmd.Flags().Changed("context")); err != nil {
+	defer forget(isolated.StateDirs(b.flags.kanikoDir))()
+	defer func() { err = errors.Join(err, b.leave()) }()
+	if err := b.find(cmd.Context(), !cmd.Flags().Changed("context") && f.context.bucket == ""); err != nil {
 		return err
 	}
 	found, err := b.lint(cmd.Context())
@@ -62,29 +65,10 @@ func runCheck(cmd *cobra.Command, env *command.Env, f flags) error {
 	return verdict(found)
 }
 
-// find finds the Dockerfile. Where the default context is not there, anywhere
-// serves that has the Dockerfile.
-func (b *builder) find(anywhere bool) error {
-	var err error
-	b.context, err = buildcontext.Locate(b.flags.context.address)
-	if err != nil && anywhere {
-		b.context, err = buildcontext.Locate(".")
-	}
-	if err != nil {
-		return err
-	}
-	if b.dockerfile, err = b.context.Dockerfile(b.flags.dockerfile); err != nil {
-		return err
-	}
-	b.env.Page.Source = b.dockerfile.Text
-	b.contexts, err = namedContexts(b.flags.contexts)
-	return err
-}
-
 // lint reports what the linter says; what is wrong with the Dockerfile is in the
 // findings, and is no error.
 func (b *builder) lint(ctx context.Context) (report.Findings, error) {
-	found := report.Findings{File: fromHere(b.dockerfile.Path), Version: command.Release}
+	found := report.Findings{File: fromHere(b.dockerfile), Version: command.Release}
 	ignore, err := b.context.Ignore(b.dockerfile)
 	if err != nil {
 		return found, err
@@ -113,16 +97,19 @@ func (b *builder) parse() (*dockerfile.File, error) {
 	return dockerfile.Parse(d.Name, d.Text)
 }
 
-// fromHere is a path as seen from the working directory, if it is below it.
-func fromHere(path string) string {
-	here, err := filepath.Abs(".")
-	if err != nil || !filepath.IsAbs(path) {
-		return filepath.Clean(path)
+// fromHere is where a Dockerfile is, seen from the working directory if it is below it.
+func fromHere(d buildcontext.Dockerfile) string {
+	if d.Origin != buildcontext.OnDisk {
+		return d.Path
 	}
-	if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
+	here, err := filepath.Abs(".")
+	if err != nil || !filepath.IsAbs(d.Path) {
+		return filepath.Clean(d.Path)
+	}
+	if rel, err := filepath.Rel(here, d.Path); err == nil && filepath.IsLocal(rel) {
 		return rel
 	}
-	return path
+	return d.Path
 }
 
 // verdict is how check ends.

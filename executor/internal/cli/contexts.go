@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/shared/command"
-	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
@@ -21,26 +23,25 @@ const imageScheme = "docker-image://"
 // named is a --build-context: an image, or files of this machine or another.
 type named struct {
 	plan.Context
-	location buildcontext.Location
-	remote   string // the address of a repository or an archive
+	location *buildcontext.Location // of a directory; nil until it is opened for others
+	address  string                 // of what is opened only when the build begins
 }
 
-// local reports whether n is files of this machine.
-func (n named) local() bool { return n.Image == "" && n.remote == "" }
-
 // namedContexts reads the values of --build-context, NAME=VALUE.
-func namedContexts(values []string) (map[string]named, error) {
+func (b *builder) namedContexts(ctx context.Context) (map[string]named, error) {
 	all := map[string]named{}
-	for _, text := range values {
+	stdin := b.readsStdin()
+	for _, text := range b.flags.contexts {
 		name, value, _ := strings.Cut(text, "=")
-		fail := func(err error) error { return &contextError{text, err} }
+		fail := func(err error) error { return &contextError{remote.Redact(value), name, err} }
+		_, twice := all[name]
 		switch {
 		case name == "" || value == "":
-			return nil, fail(errors.New("it is not NAME=VALUE"))
-		case all[name] != named{}:
+			return nil, &contextError{text, "", errors.New("it is not NAME=VALUE")}
+		case twice:
 			return nil, fail(fmt.Errorf("there are two named %s", name))
 		}
-		n, err := namedContext(value)
+		n, err := b.namedContext(ctx, value, &stdin)
 		if err != nil {
 			return nil, fail(err)
 		}
@@ -49,7 +50,8 @@ func namedContexts(values []string) (map[string]named, error) {
 	return all, nil
 }
 
-func namedContext(value string) (n named, err error) {
+// namedContext reads one value; stdin says whether standard input is spoken for.
+func (b *builder) namedContext(ctx context.Context, value string, stdin *bool) (n named, err error) {
 	if image, ok := strings.CutPrefix(value, imageScheme); ok {
 		n.Image = image
 		return n, nil
@@ -64,11 +66,21 @@ func namedContext(value string) (n named, err error) {
 		n.Image = ocilayout.Scheme + dir
 		return n, ocilayout.Check(n.Image)
 	}
-	if dockerfile.Remote(value) != "" {
-		n.remote = value
+	finder, err := b.finder(true)
+	if err != nil {
+		return n, err
+	}
+	switch kind, err := finder.Kind(value); {
+	case err != nil:
+		return n, err
+	case kind == buildcontext.Stdin && *stdin:
+		return n, errors.New("standard input is read for something else, and can be read once only")
+	case kind != buildcontext.Directory:
+		*stdin = *stdin || kind == buildcontext.Stdin
+		n.address = value
 		return n, nil
 	}
-	n.location, err = buildcontext.Locate(value)
+	n.location, err = finder.Find(ctx, value)
 	return n, err
 }
 
@@ -83,21 +95,23 @@ func planned(all map[string]named) map[string]plan.Context {
 
 // openContexts opens those that are files, less what their ignore files leave out.
 // Those of other machines are fetched.
-func (b *builder) openContexts(ctx context.Context, fetcher remotes) (map[string]tree.FS, error) {
+func (b *builder) openContexts(ctx context.Context) (map[string]tree.FS, error) {
 	out := map[string]tree.FS{}
-	for name, n := range b.contexts {
+	for _, name := range slices.Sorted(maps.Keys(b.contexts)) {
+		n := b.contexts[name]
 		if n.Image != "" {
 			continue
 		}
-		if n.remote != "" {
-			dir, err := fetcher.Directory(ctx, n.remote)
-			if err != nil {
+		at := n.location
+		if at == nil {
+			var err error
+			if at, err = b.fetchContext(ctx, n.address, true); err != nil {
 				return nil, fmt.Errorf("fetch build context %s: %w", name, err)
 			}
-			n.location = buildcontext.Location{Dir: dir}
+			b.opened = append(b.opened, at)
 		}
-		n.location.Without = b.work.Path
-		files, err := n.location.Open(buildcontext.Dockerfile{})
+		at.Without = b.ownDirs()
+		files, err := at.Open(buildcontext.Dockerfile{})
 		if err != nil {
 			return nil, err
 		}
@@ -108,12 +122,17 @@ func (b *builder) openContexts(ctx context.Context, fetcher remotes) (map[string
 
 // contextError is a --build-context that cannot be used.
 type contextError struct {
-	text string
-	err  error
+	value string // without secrets
+	name  string
+	err   error
 }
 
 func (e *contextError) Error() string {
-	return fmt.Sprintf("read --build-context %s: %v", e.text, e.err)
+	text := e.value
+	if e.name != "" {
+		text = e.name + "=" + e.value
+	}
+	return fmt.Sprintf("read --build-context %s: %v", text, e.err)
 }
 
 func (e *contextError) Unwrap() error { return e.err }

@@ -56,7 +56,7 @@ type flags struct {
 
 func (f *flags) bind(fs *pflag.FlagSet) {
 	f.context.bind(fs)
-	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context")
+	fs.StringVarP(&f.dockerfile, "dockerfile", "f", "Dockerfile", "Dockerfile: a path from the working directory or from the build context, a URL, or - for standard input")
 	fs.StringArrayVar(&f.buildArgs, "build-arg", nil, "`KEY=VALUE` for an ARG, or KEY to take the value from the environment; repeatable")
 	fs.StringArrayVar(&f.targets, "target", nil, "`stage` to build, by name or number; the last by default; repeatable: of several the first is the image, and all are built")
 
@@ -65,7 +65,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 
 	fs.StringArrayVar(&f.secrets, "secret", nil, "`id=ID,src=FILE` or id=ID,env=NAME: a secret for RUN --mount=type=secret; repeatable")
 	fs.StringArrayVar(&f.agents, "ssh", nil, "`ID`[=SOCKET|KEYFILE,…]: an ssh agent for RUN --mount=type=ssh; repeatable")
-	fs.StringArrayVar(&f.contexts, "build-context", nil, "`NAME=VALUE`: another build context, a directory, docker-image://REF or oci-layout://DIR; repeatable")
+	fs.StringArrayVar(&f.contexts, "build-context", nil, "`NAME=VALUE`: another build context, docker-image://REF, oci-layout://DIR or what --context takes; repeatable")
 	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
 	f.out.bind(fs)
@@ -128,6 +128,9 @@ func (f *flags) checkValues() error {
 	case "full", "redo", "time":
 	default:
 		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
+	}
+	if err := f.context.check(); err != nil {
+		return err
 	}
 	if _, err := isolated.ParseMode(f.isolation); err != nil {
 		return err

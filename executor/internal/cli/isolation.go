@@ -41,9 +41,15 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 	if err := leave(); err != nil {
 		return err
 	}
+	if choice.Grant.Carry, err = b.handOver(); err != nil {
+		return err
+	}
 	exit, err := isolated.Enter(ctx, choice.Grant)
 	if err != nil {
 		return err
+	}
+	if err := b.leave(); err != nil {
+		b.env.Log.Warn(err.Error()) // how the build ended is what counts
 	}
 	exit.Leave()
 	return nil
@@ -88,7 +94,10 @@ func (*rootContextError) Hint() string {
 
 // keep are the paths that the build must find where they are.
 func (b *builder) keep() []string {
-	paths := append([]string{b.context.Dir}, b.host.Keep()...)
+	paths := b.host.Keep()
+	if b.context.Dir != "" && !b.context.Fetched {
+		paths = append(paths, b.context.Dir)
+	}
 	if b.store != nil {
 		paths = append(paths, b.store.Path())
 	}
@@ -98,7 +107,7 @@ func (b *builder) keep() []string {
 		}
 	}
 	for _, n := range b.contexts {
-		if n.local() {
+		if n.location != nil {
 			paths = append(paths, n.location.Dir)
 		} else if dir, ok := ocilayout.Dir(n.Image); ok {
 			paths = append(paths, dir)

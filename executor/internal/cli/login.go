@@ -36,6 +36,7 @@ func (f *loginFlags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.stdin, "password-stdin", false, "read the password from standard input")
 	f.registry.BindTrust(fs)
 	bindConfig(fs, &f.config)
+	command.CommandLineOnly(fs, "password", "password-stdin") // the one warns of the other
 }
 
 func bindConfig(fs *pflag.FlagSet, dir *string) {
@@ -132,6 +133,9 @@ func (f *loginFlags) login(ctx context.Context, env *command.Env, server string)
 		return err
 	}
 	if err := registry.TrustRoots(); err != nil {
+		return err
+	}
+	if err := f.registry.Check(); err != nil {
 		return err
 	}
 	client := registry.New(registry.Config{

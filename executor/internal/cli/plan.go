@@ -58,8 +58,10 @@ func runPlan(cmd *cobra.Command, env *command.Env, f flags) error {
 }
 
 // plan prints the plan of a build.
-func (b *builder) plan(ctx context.Context, format report.Format) error {
-	file, err := b.read()
+func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
+	defer forget(isolated.StateDirs(b.flags.kanikoDir))()
+	defer func() { err = errors.Join(err, b.leave()) }()
+	file, err := b.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) error {
 			}
 		}
 		err = report.Build{
-			File: file, Path: fromHere(b.dockerfile.Path), Plan: v.plan, Destinations: b.pushes(), Sandbox: box,
+			File: file, Path: fromHere(b.dockerfile), Plan: v.plan, Destinations: b.pushes(), Sandbox: box,
 			Secret: func(id string) bool { _, ok, err := known.Secret(id); return ok && err == nil },
 			Agent:  func(id string) bool { _, ok := known.Agent(id); return ok },
 			Cache:  cached,
@@ -128,7 +130,7 @@ func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (
 	}
 	contexts := map[string]tree.FS{}
 	for name, n := range b.contexts {
-		if n.local() {
+		if n.location != nil {
 			if contexts[name], err = n.location.Open(buildcontext.Dockerfile{}); err != nil {
 				return nil, err
 			}

@@ -33,6 +33,9 @@ type Grant struct {
 	// UserXattr says that the overlay keeps its marks in user.overlay.…, as it
 	// must where trusted.… is refused.
 	UserXattr bool
+	// Carry is what the program that calls [Enter] hands to the one inside. It is not
+	// looked at.
+	Carry []byte
 	// Namespaces are the CLONE_NEW… flags for a command's first process.
 	Namespaces uintptr
 	// FreshProc says that a command can have a /proc and a pid namespace of its own.

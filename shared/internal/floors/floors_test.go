@@ -23,8 +23,9 @@ func floors() []floor {
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/progress", "shared/command"}},
 		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote"}},
-		{"7, what fetches, and what runs commands", []string{"executor/internal/buildcontext/git", "executor/internal/buildcontext/object", "executor/internal/reaper"}},
+		{"7, what fetches, and what runs commands", []string{"executor/internal/buildcontext/git", "executor/internal/buildcontext/archive", "executor/internal/buildcontext/object", "executor/internal/reaper"}},
 		{"7, object stores", []string{"executor/internal/buildcontext/gcs", "executor/internal/buildcontext/s3", "executor/internal/buildcontext/azblob"}},
+		{"7, all of them", []string{"executor/internal/buildcontext/store"}},
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/buildcontext/fetch", "executor/internal/buildcontext/ocilayout",
 			"executor/internal/inplace", "executor/internal/isolated", "executor/internal/host", "executor/internal/exporter",
@@ -65,7 +66,7 @@ func restrictions() []restriction {
 		allowed: func(importer, _ string) bool { return importer == "shared/trace" || slices.Contains(mains, importer) },
 		where:   "shared/trace and the mains",
 	}, {
-		imports: []string{"cloud.google.com/go", "google.golang.org/api", "github.com/aws", "github.com/awslabs", "github.com/Azure", "github.com/go-git"},
+		imports: []string{"cloud.google.com/go", "google.golang.org/api", "github.com/aws", "github.com/awslabs", "github.com/Azure", "github.com/go-git", "golang.org/x/oauth2"},
 		allowed: in("shared/registry/keychain", "executor/internal/buildcontext/git", "executor/internal/buildcontext/gcs",
 			"executor/internal/buildcontext/s3", "executor/internal/buildcontext/azblob"),
 		where: "shared/registry/keychain and executor/internal/buildcontext/{git,gcs,s3,azblob}",

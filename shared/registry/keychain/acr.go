@@ -86,19 +86,19 @@ func (a acrCredentials) identity(host string) (who azcore.TokenCredential, from 
 	if a.HTTP != nil {
 		o.Transport = &http.Client{Transport: a.HTTP}
 	}
-	// Azure's library takes the authority from the environment if it is given none,
-	// and would ask the public cloud whether that is one.
-	elsewhere := a.Getenv("AZURE_AUTHORITY_HOST") != ""
-	if !elsewhere {
+	// Azure's library takes the authority from the environment if it is given none.
+	// Neither that nor ours needs to be asked about in the public cloud.
+	const known = true
+	if a.Getenv("AZURE_AUTHORITY_HOST") == "" {
 		o.Cloud, _ = authority(host)
 	}
 	id := a.Getenv("AZURE_CLIENT_ID")
 	switch {
 	case a.Getenv("AZURE_CLIENT_SECRET") != "" || a.Getenv("AZURE_CLIENT_CERTIFICATE_PATH") != "":
-		who, err = azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: elsewhere})
+		who, err = azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: known})
 		return who, "service principal of $AZURE_CLIENT_ID", cloudPatience, err
 	case a.Getenv("AZURE_FEDERATED_TOKEN_FILE") != "":
-		who, err = azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: elsewhere})
+		who, err = azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: known})
 		return who, "workload identity of $AZURE_FEDERATED_TOKEN_FILE", cloudPatience, err
 	}
 	managed := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: o}

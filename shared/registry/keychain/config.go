@@ -44,6 +44,7 @@ type Docker struct {
 	files    []string // further files of the same form
 	variable string   // or a variable that holds such a text, or a file's name
 	getenv   func(string) string
+	programs string  // where helper programs may be beside PATH
 	inside   []named // what does the work of programs that are not installed
 
 	mu      sync.Mutex

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -27,8 +28,8 @@ const fresh = 5 * time.Minute
 // helperPatience bounds how long a helper may take.
 const helperPatience = time.Minute
 
-// programs is the directory where kaniko's images keep helper programs.
-const programs = "/kaniko"
+// kanikoDir is where kaniko's images keep helper programs.
+const kanikoDir = "/kaniko"
 
 // askHelper asks the program that is configured for a registry, if there is one. own
 // says whether the file has an entry for the registry too.
@@ -42,7 +43,7 @@ func (d *Docker) askHelper(ctx context.Context, path string, c *config, r authn.
 	if name == "" {
 		return nil, nil, nil
 	}
-	if _, err := find(name); err != nil {
+	if _, err := find(name, d.programs); err != nil {
 		if s := d.replaces(name); s != nil {
 			a, why, err := s.resolve(ctx, r)
 			if why == nil && a == nil {
@@ -101,7 +102,7 @@ func (d *Docker) helper(path, name, key string) *renewed {
 	id := name + "\x00" + key
 	h, ok := d.helpers[id]
 	if !ok {
-		asked := &helper{path: path, name: name, server: key}
+		asked := &helper{path: path, name: name, server: key, dir: d.programs}
 		h = newRenewed(program(name)+", named in "+path, asked.get)
 		if d.helpers == nil {
 			d.helpers = make(map[string]*renewed)
@@ -121,11 +122,11 @@ func server(host string) string {
 
 func program(name string) string { return "docker-credential-" + name }
 
-// find is where a helper program is.
-func find(name string) (string, error) {
+// find is where a helper program is: on PATH or in dir, if that is not empty.
+func find(name, dir string) (string, error) {
 	path, err := exec.LookPath(program(name))
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join(programs, program(name)))
+	if err != nil && dir != "" {
+		path, err = exec.LookPath(filepath.Join(dir, program(name)))
 	}
 	return path, err
 }
@@ -135,6 +136,7 @@ type helper struct {
 	path   string // of the config.json that names it
 	name   string // without docker-credential-
 	server string
+	dir    string // where it may be beside PATH
 }
 
 // get asks the program. The answer is empty for a server it does not know.
@@ -173,16 +175,18 @@ func (c *complaint) Unwrap() error { return c.err }
 // run runs the program for one action and returns what it says. verb is the action for
 // people; empty is to get.
 func (h *helper) run(ctx context.Context, verb, action, input string) ([]byte, error) {
-	path, err := find(h.name)
+	path, err := find(h.name, h.dir)
 	if err != nil {
-		return nil, h.fail(verb, errors.New("the program is not on PATH"), exitConfig,
+		return nil, h.fail(verb, errors.New(h.absent()), exitConfig,
 			fmt.Sprintf("install %s, or take it out of %s", program(h.name), h.path))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, helperPatience, fmt.Errorf("no answer within %v", helperPatience))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, action)
 	cmd.Stdin = strings.NewReader(input)
-	// A child of the helper that outlives it must not keep us.
+	// What the helper has started ends with it, and must not keep us if it outlives it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var out, said capped
 	cmd.Stdout, cmd.Stderr = &out, &said
@@ -202,6 +206,13 @@ func (h *helper) run(ctx context.Context, verb, action, input string) ([]byte, e
 
 func (h *helper) fail(verb string, err error, code int, hint string) error {
 	return &Error{Path: h.path, Helper: program(h.name), Err: err, verb: verb, code: code, hint: hint}
+}
+
+func (h *helper) absent() string {
+	if h.dir != "" {
+		return "the program is not on PATH, nor in " + h.dir
+	}
+	return "the program is not on PATH"
 }
 
 func (h *helper) try() string { return fmt.Sprintf("try: echo %s | %s get", h.server, program(h.name)) }

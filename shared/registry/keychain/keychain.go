@@ -52,7 +52,7 @@ func New(o Options) *Keychain {
 	inside := builtin(o)
 	k := &Keychain{}
 	for _, d := range documents(o.Getenv) {
-		d.inside = inside
+		d.inside, d.programs = inside, kanikoDir
 		k.sources = append(k.sources, d)
 	}
 	for _, b := range inside {

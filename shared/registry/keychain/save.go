@@ -129,7 +129,7 @@ func (s *Store) program(host string) *helper {
 	if name == "" {
 		return nil
 	}
-	return &helper{path: s.path, name: name, server: key}
+	return &helper{path: s.path, name: name, server: key, dir: kanikoDir}
 }
 
 // forget removes the entries of a registry, however it is written: of two ways to write

@@ -28,27 +28,19 @@ import (
 
 // Handles reports whether the address names an object that this package opens:
 // https://ACCOUNT.SUFFIX/CONTAINER/PATH with the suffix of one of Azure's clouds.
-func Handles(u *url.URL) bool {
-	_, _, ok := locate(u)
-	return u.Scheme == "https" && ok
-}
+func Handles(u *url.URL) bool { return object.IsAzures(u) }
 
-// locate is the account and the cloud that an address is about.
-func locate(u *url.URL) (account string, c cloud.Configuration, ok bool) {
-	account, suffix, _ := strings.Cut(strings.ToLower(u.Hostname()), ".")
+// cloudOf is the cloud with a suffix of hosts.
+func cloudOf(suffix string) cloud.Configuration {
 	switch suffix {
-	case "blob.core.windows.net":
-		c = cloud.AzurePublic
 	case "blob.core.chinacloudapi.cn":
-		c = cloud.AzureChina
+		return cloud.AzureChina
 	case "blob.core.usgovcloudapi.net":
-		c = cloud.AzureGovernment
+		return cloud.AzureGovernment
 	case "blob.core.cloudapi.de": // the SDK has forgotten Germany's
-		c = cloud.Configuration{ActiveDirectoryAuthorityHost: "https://login.microsoftonline.de/"}
-	default:
-		return "", c, false
+		return cloud.Configuration{ActiveDirectoryAuthorityHost: "https://login.microsoftonline.de/"}
 	}
-	return account, c, account != ""
+	return cloud.AzurePublic
 }
 
 // Options is what an account is asked with.
@@ -73,9 +65,9 @@ func open(ctx context.Context, u *url.URL, o Options, retry remote.Retry) (io.Re
 	if err := check(u); err != nil {
 		return nil, &object.Error{Attempt: "open", Address: address, Err: err, Code: 64}
 	}
-	account, c, _ := locate(u)
+	account, suffix := object.AzureAccount(u)
 	options := &blob.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Cloud:     c,
+		Cloud:     cloudOf(suffix),
 		Transport: object.Client(o.Client, o.UserAgent, retry),
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 	}}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -175,13 +176,17 @@ func testResumes(t *testing.T, a *azurite) {
 	content := objecttest.Content(size, 1)
 	a.put(t, "builds/x", "", content)
 	line := objecttest.NewLine(t, a.address, nil, 1<<20, 64<<10, 2<<20)
-	r, err := fetch(t, at("builds/x"), with(a.client(t, line.Address), accessKey))
+	witness := &objecttest.Witness{Base: a.client(t, line.Address).Transport}
+	r, err := fetch(t, at("builds/x"), with(&http.Client{Transport: witness}, accessKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	objecttest.Same(t, r, content)
 	if line.Cuts() != 3 {
 		t.Errorf("the line was cut %d times", line.Cuts())
+	}
+	if !witness.Conditions(func(r *http.Request) string { return r.Header.Get("If-Match") }) {
+		t.Error("the rest of the blob is asked for whatever it is")
 	}
 }
 

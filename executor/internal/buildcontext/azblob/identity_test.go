@@ -127,7 +127,11 @@ func testNobody(t *testing.T, a *azurite) {
 	a.put(t, "builds/x", "", []byte("x"))
 	_, err := fetch(t, at("builds/x"), with(a.azure(t, "", "managed_none", nil), ""))
 	wrong(t, err, 77, "not public")
-	other := objecttest.Serve(t, http.NotFoundHandler(), nil)
+	asked := 0
+	other := objecttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.NotFound(w, r)
+	}), nil)
 	c, transport := objecttest.MappedBy(t, func(host string) string {
 		if strings.HasPrefix(host, "169.254.") {
 			return other
@@ -137,4 +141,7 @@ func testNobody(t *testing.T, a *azurite) {
 	transport.TLSClientConfig = a.transport.TLSClientConfig.Clone()
 	_, err = fetch(t, at("builds/x"), with(c, ""))
 	wrong(t, err, 77, "not public")
+	if asked != 1 {
+		t.Errorf("what is not Azure's was asked %d times", asked)
+	}
 }

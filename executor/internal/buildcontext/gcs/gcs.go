@@ -25,7 +25,7 @@ import (
 
 // Handles reports whether the address names an object that this package opens:
 // gs://BUCKET/OBJECT.
-func Handles(u *url.URL) bool { return u.Scheme == "gs" }
+func Handles(u *url.URL) bool { return object.IsGoogles(u) }
 
 // Options is what the store is asked with.
 type Options struct {

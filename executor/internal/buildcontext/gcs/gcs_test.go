@@ -186,13 +186,18 @@ func TestOpen_resumes(t *testing.T) {
 	content := objecttest.Content(size, 1)
 	e.put(t, "x", "", content)
 	line := objecttest.NewLine(t, e.address, nil, 1<<20, 64<<10, 2<<20)
-	r, err := fetch(t, "gs://builds/x", at(line.Address))
+	witness, o := &objecttest.Witness{}, at(line.Address)
+	o.Client = &http.Client{Transport: witness}
+	r, err := fetch(t, "gs://builds/x", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	objecttest.Same(t, r, content)
 	if line.Cuts() != 3 {
 		t.Errorf("the line was cut %d times", line.Cuts())
+	}
+	if !witness.Conditions(func(r *http.Request) string { return r.URL.Query().Get("generation") }) {
+		t.Error("the rest of the object is asked for whatever it is")
 	}
 }
 

@@ -44,7 +44,7 @@ func (f *fetcher) fetch(ctx context.Context, m module) (commit string, err error
 	}
 	c, err := peel(s, w.hash)
 	if errors.Is(err, plumbing.ErrObjectNotFound) && w.exact {
-		return "", &RefError{Repository: m.at.String(), Ref: m.spoken()}
+		return "", &RefError{Repository: m.at.String(), Ref: w.hash.String()}
 	}
 	if err != nil {
 		return "", fail("read", err)

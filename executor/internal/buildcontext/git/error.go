@@ -55,6 +55,8 @@ func (e *Error) ExitCode() int {
 		return inner.ExitCode()
 	case wantsCredentials(e.Err):
 		return 77
+	case errors.Is(e.Err, transport.ErrEmptyRemoteRepository):
+		return 66
 	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
 		return 74
 	}

@@ -358,7 +358,7 @@ func TestFetch_notThere(t *testing.T) {
 		{base + "/r.git?branch=main&commit=" + s.first, "main is " + s.third + ", and not " + s.first, 65},
 		{base + "/r.git?commit=1234567#" + s.first, s.first + " is " + s.first + ", and not 1234567", 65},
 		{base + "/none.git", "repository not found", 69},
-		{base + "/empty.git", "empty", 69},
+		{base + "/empty.git", "empty", 66},
 		{base + "/long.git", "SHA-256", 69},
 		{base + "/dangling.git", `has no "HEAD", but main`, 65},
 		{nowhere + "/r.git", "list the references of git repository " + nowhere + "/r.git", 69},
@@ -527,5 +527,35 @@ func TestFetch_again(t *testing.T) {
 	}))
 	if _, commit, err := fetchSource(t, server.URL+"/r.git#"+s.third, Options{SkipSubmodules: true}); err != nil || commit != s.third {
 		t.Error(commit, err)
+	}
+}
+
+// Of a reference and a commit it is the commit that counts, which may lie behind; one
+// that is nowhere is told, by either kind of server.
+func TestFetch_pinned(t *testing.T) {
+	r := newRepositories(t)
+	s := r.sample()
+	url := strings.Replace(serve(t, r.backend()).URL, "http://", "git://", 1) + "/r.git"
+	nowhere := strings.Repeat("ab", 20)
+	for _, kind := range []string{"tips", "any commit"} {
+		if kind == "any commit" {
+			r.allow("r.git")
+		}
+		ref, err := ParseContext(url+"#main#"+s.first, "http")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		commit, err := Fetch(t.Context(), ref, dir, Options{SkipSubmodules: true})
+		if err != nil || commit != s.first {
+			t.Errorf("%s: %s %v", kind, commit, err)
+		}
+		if ref, err = ParseContext(url+"#main#"+nowhere, "http"); err != nil {
+			t.Fatal(err)
+		}
+		var none *RefError
+		if _, err := Fetch(t.Context(), ref, t.TempDir(), Options{}); !errors.As(err, &none) || !strings.Contains(err.Error(), nowhere) {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }

@@ -64,6 +64,9 @@ func (f *fetcher) download(ctx context.Context, m module, s *filesystem.Storage)
 	attempt := "fetch " + m.spoken()
 	req := request(adv, w, f.depth)
 	resp, err := session.pack(ctx, req)
+	if err != nil && w.exact && strings.Contains(err.Error(), "not our ref") {
+		return wanted{}, &RefError{Repository: m.at.String(), Ref: w.hash.String()}
+	}
 	if err != nil {
 		return wanted{}, fail(attempt, err)
 	}

@@ -68,14 +68,37 @@ var ErrNotRepository = errors.New("not the address of a git repository")
 // source at all.
 func Parse(source string) (Ref, error) { return parse(source, false) }
 
-// ParseContext reads a source as Parse does, and github.com/OWNER/NAME besides,
-// which for ADD is a local path.
-func ParseContext(source string) (Ref, error) {
-	if strings.HasPrefix(source, "github.com/") {
-		return parse("https://"+source, true)
+// ParseContext reads the address of a build context as Parse does, and kaniko's forms
+// besides: git://HOST/PATH, which is fetched by the web protocol method ("https" or
+// "http"), with a user, a password or a token before the host; and #REF#COMMIT, which
+// is that commit whatever the reference is by now.
+func ParseContext(source, method string) (Ref, error) {
+	web := false
+	if rest, ok := strings.CutPrefix(source, "git://"); ok {
+		source, web = method+"://"+rest, true
 	}
-	return parse(source, false)
+	address, fragment, _ := strings.Cut(source, "#")
+	ref, commit, pinned := strings.Cut(fragment, "#")
+	if pinned {
+		source = address + "#" + ref
+	}
+	r, err := parse(source, web)
+	if err != nil || !pinned {
+		return r, err
+	}
+	commit = strings.ToLower(commit)
+	switch {
+	case !isHex(commit):
+		return Ref{}, &SourceError{Source: r.URL, Err: fmt.Errorf("%q is not a commit's hash, or its beginning", commit)}
+	case r.Commit != "" && r.Commit != commit:
+		return Ref{}, &SourceError{Source: r.URL, Err: errors.New("it names two commits: " + r.Commit + " and " + commit)}
+	}
+	r.Commit, r.ByCommit = commit, r.ByCommit || isHash(commit)
+	return r, nil
 }
+
+// Host is the repository's host, with the port if one is given.
+func (r Ref) Host() string { return r.at.host }
 
 // parse reads a source; anyPath lets an http URL's path end as it likes.
 func parse(source string, anyPath bool) (Ref, error) {

@@ -112,18 +112,33 @@ func TestParse_wrong(t *testing.T) {
 }
 
 func TestParseContext(t *testing.T) {
-	for source, want := range map[string]string{
-		"github.com/a/b#v1:d":       "https://github.com/a/b#v1:d",
-		"github.com/a/b.git?ref=v1": "https://github.com/a/b.git#v1",
-		"git@example.com:x":         "git@example.com:x",
-		"https://example.com/x.git": "https://example.com/x.git",
+	commit := strings.Repeat("ab", 20)
+	for source, want := range map[string]Ref{
+		"git://example.com/x": {URL: "https://example.com/x"},
+		"git://token@example.com:8443/a/x.git#refs/pull/1/head": {URL: "https://example.com:8443/a/x.git", Ref: "refs/pull/1/head"},
+		"git@example.com:x":                                {URL: "git@example.com:x"},
+		"https://example.com/x.git#v1:d":                   {URL: "https://example.com/x.git", Ref: "v1", Dir: "d"},
+		"https://example.com/x.git#refs/heads/a#" + commit: {URL: "https://example.com/x.git", Ref: "refs/heads/a", Commit: commit, ByCommit: true},
+		"git://example.com/x#a#" + strings.ToUpper(commit): {URL: "https://example.com/x", Ref: "a", Commit: commit, ByCommit: true},
+		"git@example.com:x#a#abab":                         {URL: "git@example.com:x", Ref: "a", Commit: "abab"},
 	} {
-		if r, err := ParseContext(source); err != nil || r.String() != want {
-			t.Errorf("%s: %s %v, want %s", source, r, err, want)
+		r, err := ParseContext(source, "https")
+		r.at, r.user = address{}, nil
+		if err != nil || r != want {
+			t.Errorf("%s: %+v %v, want %+v", source, r, err, want)
 		}
 	}
-	for _, source := range []string{"https://github.com/a/b", "dir", "gitlab.com/a/b.git"} {
-		if _, err := ParseContext(source); !errors.Is(err, ErrNotRepository) {
+	if r, err := ParseContext("git://me:s3cr3t@h/x", "http"); err != nil || r.at.scheme != "http" || r.user.String() != "me:s3cr3t" || r.Host() != "h" {
+		t.Errorf("%+v %v", r, err)
+	}
+	for _, source := range []string{"https://example.com/a/b", "dir", "gitlab.com/a/b.git", "dir#a#b"} {
+		if _, err := ParseContext(source, "https"); !errors.Is(err, ErrNotRepository) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	for _, source := range []string{"git://h/x#a#b#c", "git://h/x#a#v1", "git://h/x#a#", "https://h/x.git?commit=abcd#a#" + commit} {
+		var e *SourceError
+		if _, err := ParseContext(source, "https"); !errors.As(err, &e) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

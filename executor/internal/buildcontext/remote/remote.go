@@ -42,33 +42,19 @@ func Fetch(ctx context.Context, client *http.Client, url, dir, checksum string) 
 }
 
 func fetch(ctx context.Context, client *http.Client, source, dir, checksum string, retry Retry) (File, error) {
-	u, err := url.Parse(source)
+	d, err := newDownload(client, source, retry)
 	if err != nil {
-		// url.Parse repeats all of it, and so the password.
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err
-		}
-		return File{}, &Error{URL: Redact(source), Err: fmt.Errorf("not a URL: %w", err)}
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return File{}, &Error{URL: Redact(source), Err: errors.New("not an http or https URL")}
+		return File{}, err
 	}
 	want, err := parseChecksum(checksum)
 	if err != nil {
 		return File{}, &Error{URL: Redact(source), Err: err}
 	}
-	own := http.Client{}
-	if client != nil {
-		own = *client
-	}
-	retry = retry.Filled()
-	own.Transport = &Patient{Base: own.Transport, Retry: retry}
 	file, err := os.CreateTemp(dir, "remote-*")
 	if err != nil {
 		return File{}, &Error{URL: Redact(source), Err: err}
 	}
-	d := &download{client: &own, url: u, file: file, want: want, retry: retry}
+	d.file, d.want = file, want
 	f, err := d.run(ctx)
 	if closed := file.Close(); err == nil && closed != nil {
 		err = d.fail(closed)

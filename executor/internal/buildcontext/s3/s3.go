@@ -26,7 +26,7 @@ import (
 
 // Handles reports whether the address names an object that this package opens:
 // s3://BUCKET/KEY.
-func Handles(u *url.URL) bool { return u.Scheme == "s3" }
+func Handles(u *url.URL) bool { return object.IsAmazons(u) }
 
 // Options is what a store is asked with.
 type Options struct {

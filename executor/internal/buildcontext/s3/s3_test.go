@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -174,13 +175,18 @@ func TestOpen_resumes(t *testing.T) {
 	content := objecttest.Content(size, 1)
 	g.put(t, "x", content)
 	line := objecttest.NewLine(t, g.address, nil, 1<<20, 64<<10, 2<<20)
-	r, err := fetch(t, "s3://builds/x", at(line.Address))
+	witness, o := &objecttest.Witness{}, at(line.Address)
+	o.Client = &http.Client{Transport: witness}
+	r, err := fetch(t, "s3://builds/x", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	objecttest.Same(t, r, content)
 	if line.Cuts() != 3 {
 		t.Errorf("the line was cut %d times", line.Cuts())
+	}
+	if !witness.Conditions(func(r *http.Request) string { return r.Header.Get("If-Match") }) {
+		t.Error("the rest of the object is asked for whatever it is")
 	}
 }
 

@@ -1,0 +1,23 @@
+//go:build slim
+
+package store
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
+)
+
+func TestAll_refuses(t *testing.T) {
+	for _, s := range All(Options{}) {
+		u, _ := url.Parse("x://b/o?sig=secret")
+		_, err := s.Open(t.Context(), u)
+		var e *object.Error
+		if !errors.As(err, &e) || e.ExitCode() != 78 || !strings.Contains(e.Hint(), "full") || !strings.Contains(e.Error(), "x://b/o?sig=…") {
+			t.Errorf("%s: %v", s.Form, err)
+		}
+	}
+}

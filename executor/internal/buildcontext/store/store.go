@@ -1,0 +1,34 @@
+// Package store is the table of object stores that a build context may be in.
+//
+// It owns which there are. An executor that is built with the tag "slim" links none
+// of their SDKs; it knows their addresses all the same, and refuses them by name
+// rather than taking them for something else.
+package store
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// A Store opens objects as streams.
+type Store struct {
+	Form    string // of its addresses, for people
+	Handles func(*url.URL) bool
+	Open    func(context.Context, *url.URL) (io.ReadCloser, error)
+}
+
+// Options is what stores are asked with.
+type Options struct {
+	Getenv    func(string) string // nil is os.Getenv; what SDKs read they read from the process
+	Client    *http.Client        // nil is one with the process's proxies and authorities
+	UserAgent string              // of this program
+}
+
+// The forms of addresses.
+const (
+	googles = "gs://BUCKET/OBJECT"
+	amazons = "s3://BUCKET/KEY"
+	azures  = "https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH"
+)

@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # What tests run against, by the command that shows that it is there.
 wanted=(
   docker-registry:docker-registry
+  nginx:nginx-light
+  squid:squid
   buildah:buildah
   skopeo:skopeo
   podman:podman

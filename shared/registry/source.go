@@ -10,15 +10,25 @@ import (
 )
 
 // tally counts bytes sent, each once however often it is sent.
+//
+// A request that failed may still read what it was to send while the next one begins.
 type tally struct {
 	moved func(int64)
-	high  int64
+
+	mu   sync.Mutex
+	high int64
 }
 
 // sent is how far sending ever came.
-func (t *tally) sent() int64 { return t.high }
+func (t *tally) sent() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.high
+}
 
 func (t *tally) at(off int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if off > t.high {
 		if t.moved != nil {
 			t.moved(off - t.high)

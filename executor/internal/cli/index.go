@@ -123,8 +123,7 @@ func (x *indexer) exporter(ctx context.Context) (*exporter.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{flags: flags{out: x.out}, env: x.env, client: x.client}
-	c, err := b.exporter(ctx)
+	c, err := outlet{x.out, x.env, x.client}.config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/layer"
+	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
 // outputFlags say where the image goes, and what form it has there.
@@ -130,63 +132,58 @@ func (f *outputFlags) form() (image.Form, error) {
 	return form, nil
 }
 
-// exporter is where the image goes. Whether it may go there is asked now, before
-// time is spent on the build.
-func (b *builder) exporter(ctx context.Context) (exporter.Config, error) {
-	f := b.flags.out
+// outlet is where images go, as the flags say it.
+type outlet struct {
+	outputFlags
+	env    *command.Env
+	client *registry.Client
+}
+
+// config is that of the exporter. Whether it may push is asked now, before time is
+// spent on what it is to push.
+func (o outlet) config(ctx context.Context) (exporter.Config, error) {
 	c := exporter.Config{
-		NoPush: !f.pushes(), LayoutPath: f.layout, TarPath: f.tarPath, Client: b.client, Pushed: b.pushed,
-		SkipCheck: f.noCheck, IgnoreImmutable: f.immutable,
+		NoPush: !o.pushes(), LayoutPath: o.layout, TarPath: o.tarPath, Client: o.client, Pushed: o.pushed,
+		SkipCheck: o.noCheck, IgnoreImmutable: o.immutable,
 	}
-	var err error
-	if c.Destinations, err = b.tags(); err != nil {
-		return c, err
+	for _, d := range o.destinations {
+		tag, err := o.client.Tag(d)
+		if err != nil {
+			return c, err
+		}
+		c.Destinations = append(c.Destinations, tag)
 	}
-	c.Notes = b.notes(c.Destinations)
-	if f.tarPath != "" && !f.keptHere() && !f.pushes() {
-		b.env.Log.Info("--tarPath saves the image and pushes nothing; give --push to have both")
+	c.Notes = o.notes(c.Destinations)
+	if o.tarPath != "" && !o.keptHere() && !o.pushes() {
+		o.env.Log.Info("--tarPath saves the image and pushes nothing; give --push to have both")
 	}
 	return c, c.Check(ctx)
 }
 
-// tags are the destinations.
-func (b *builder) tags() ([]name.Tag, error) {
-	var all []name.Tag
-	for _, d := range b.flags.out.destinations {
-		tag, err := b.client.Tag(d)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, tag)
-	}
-	return all, nil
-}
-
 // notes are the small files that tell of the image.
-func (b *builder) notes(tags []name.Tag) []*exporter.Note {
-	f := b.flags.out
+func (o outlet) notes(tags []name.Tag) []*exporter.Note {
 	var all []*exporter.Note
-	if f.digestFile != "" {
-		all = append(all, exporter.DigestFile(f.digestFile))
+	if o.digestFile != "" {
+		all = append(all, exporter.DigestFile(o.digestFile))
 	}
-	if f.namesFile != "" {
-		all = append(all, exporter.NamesFile(f.namesFile, tags, false))
+	if o.namesFile != "" {
+		all = append(all, exporter.NamesFile(o.namesFile, tags, false))
 	}
-	if f.taggedFile != "" {
-		all = append(all, exporter.NamesFile(f.taggedFile, tags, true))
+	if o.taggedFile != "" {
+		all = append(all, exporter.NamesFile(o.taggedFile, tags, true))
 	}
-	if dir := b.env.Getenv("BUILDER_OUTPUT"); dir != "" && f.pushes() {
+	if dir := o.env.Getenv("BUILDER_OUTPUT"); dir != "" && o.pushes() {
 		all = append(all, exporter.BuilderOutput(dir, tags))
 	}
 	return all
 }
 
-func (b *builder) pushed(r exporter.Result) {
+func (o outlet) pushed(r exporter.Result) {
 	switch {
 	case r.Kept != nil:
-		b.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
+		o.env.Log.Info("not pushed, since the tag is there already: " + r.Kept.Error())
 	case r.Err == nil:
-		b.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
+		o.env.Log.Info("pushed " + r.Tag.Name() + "@" + r.Digest.String())
 	}
 }
 

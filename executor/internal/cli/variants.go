@@ -99,7 +99,7 @@ type output struct {
 
 // output opens the exporter of a build of n images: of several an index is made.
 func (b *builder) output(ctx context.Context, n int) (*output, error) {
-	c, err := b.exporter(ctx)
+	c, err := outlet{b.flags.out, b.env, b.client}.config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/ocilayout"
 	"github.com/kaniko-suite/kaniko/executor/internal/inplace"
@@ -136,5 +137,27 @@ func (b *builder) workDir() (*disk.Temp, error) {
 		}
 		failed = errors.Join(failed, err)
 	}
-	return nil, fmt.Errorf("make a directory for the build's own files (--kaniko-dir names another place): %w", failed)
+	return nil, &workDirError{failed}
+}
+
+// workDirError is a build without a place for its own files.
+type workDirError struct{ err error }
+
+func (e *workDirError) Error() string {
+	return fmt.Sprintf("make a directory for the build's own files: %v", e.err)
+}
+
+func (e *workDirError) Unwrap() error { return e.err }
+
+// ExitCode is that of what cannot be written, unless the disk is at fault.
+func (e *workDirError) ExitCode() int {
+	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EIO) {
+		return int(command.DiskFull)
+	}
+	return int(command.CannotCreate)
+}
+
+// Hint says how to give it one.
+func (*workDirError) Hint() string {
+	return "name a directory that can be written to, with --kaniko-dir"
 }

@@ -7,7 +7,7 @@ export CASES
 export KILLS
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick e2e chaos oracle fuzz fmt demo bench
+.PHONY: build test quick flags e2e chaos oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone. gRPC's pages about itself, which grpcnotrace leaves out, have templates that call methods by name;
 # with those the linker keeps every method there is: ten megabytes of the executor (decision 20).
@@ -23,6 +23,11 @@ test:
 quick:
 	go vet work
 	go test work
+
+# Ignores each flag of the executor in turn, and demands that a test fails: minutes, as root. FLAGS=label,target is fewer.
+flags:
+	@tools/setup.sh packages
+	@cd executor && KANIKO_TEST_FLAGS=$${FLAGS:-all} go test . -run TestFlags_obeyed -v -timeout 60m
 
 # Real images with real servers: minutes, as root.
 e2e:

@@ -179,7 +179,7 @@ func (b *build) complete(t *testing.T, c *conformance.Built, layout, state strin
 		b.Args = append(b.Args, "--context=context")
 	}
 	b.Args = append(b.Args, "--dockerfile="+c.Dockerfile(), "--no-push", "--oci-layout-path="+layout, "--kaniko-dir="+state)
-	b.Env = append(b.Env, "PATH="+os.Getenv("PATH"), "HOME=/", "TMPDIR="+state, "SOURCE_DATE_EPOCH="+strconv.Itoa(epoch))
+	b.Env = append(b.Env, "PATH="+os.Getenv("PATH"), "HOME=/", "TMPDIR="+state, "SOURCE_DATE_EPOCH="+strconv.Itoa(epoch), ignored+"="+os.Getenv(ignored))
 	b.Env = append(b.Env, c.Env...)
 	b.Cancel = func() error { return b.Process.Signal(syscall.SIGTERM) }
 	b.WaitDelay = 10 * time.Second

@@ -36,7 +36,7 @@ func inPlace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("mkdir", "-p", root))
 	cmd := exec.Command(exe, append([]string{"--isolation=in-place", "--force", "--kaniko-dir=" + conformance.JailState}, args[1:]...)...)
 	cmd.SysProcAttr, cmd.Env = conformance.Jail(root, filepath.Clean(ts.MkAbs(".")))
-	for _, name := range []string{"PATH", "SSL_CERT_FILE", "DOCKER_CONFIG"} {
+	for _, name := range []string{"PATH", "SSL_CERT_FILE", "DOCKER_CONFIG", ignored} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.Env = append(cmd.Env, "HOME=/", "TMPDIR="+conformance.JailState)

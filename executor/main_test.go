@@ -39,6 +39,7 @@ import (
 
 func TestMain(m *testing.M) {
 	reaper.Main()
+	ignoreFlag()
 	if jailed, err := conformance.EnterJail(); err != nil {
 		os.Stderr.WriteString("enter the jail: " + err.Error() + "\n")
 		os.Exit(1)
@@ -105,6 +106,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GUARDED", guarded.Host())
 			e.Setenv("UNKNOWN", unknown.Host())
 			e.Setenv("KANIKO_DIR", e.WorkDir+"/state")
+			e.Setenv(ignored, os.Getenv(ignored))
 			e.Setenv("COLLECTOR", collector(e))
 			web := httptest.NewServer(served(e.WorkDir))
 			e.Defer(web.Close)

@@ -168,3 +168,64 @@ func used(name string, texts []string) bool {
 	}
 	return false
 }
+
+// Without is a command line without a flag of a command, or of one below it, however it
+// is written: as if the program had never heard of it.
+func Without(root *cobra.Command, name string, args []string) []string {
+	f := find(root, name)
+	if f == nil {
+		return args
+	}
+	names := append([]string{f.Name}, command.Spellings(f)...)
+	var left []string
+	for i := 0; i < len(args); i++ {
+		long, short, value := split(args[i])
+		switch {
+		case long != "" && slices.Contains(names, long), short != "" && short == f.Shorthand:
+			if !value && f.NoOptDefVal == "" {
+				i++ // the value is the next word
+			}
+		default:
+			left = append(left, args[i])
+		}
+	}
+	return left
+}
+
+// split takes a word apart: the name of a flag, long or of one letter, and whether its
+// value is in the word too.
+func split(word string) (long, short string, value bool) {
+	if rest, ok := strings.CutPrefix(word, "--"); ok {
+		name, _, value := strings.Cut(rest, "=")
+		return name, "", value
+	}
+	if len(word) > 1 && word[0] == '-' {
+		return "", word[1:2], len(word) > 2
+	}
+	return "", "", false
+}
+
+func find(c *cobra.Command, name string) *pflag.Flag {
+	for _, f := range Flags(c) {
+		if f.Name == name {
+			return f
+		}
+	}
+	for _, sub := range c.Commands() {
+		if f := find(sub, name); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// Uses reports whether a text has a flag of a command on a command line, by any of its
+// names, or sets one of its variables.
+func Uses(f *pflag.Flag, text string) bool {
+	for _, name := range append([]string{f.Name}, command.Spellings(f)...) {
+		if used(name, []string{text}) {
+			return true
+		}
+	}
+	return f.Shorthand != "" && strings.Contains(text, " -"+f.Shorthand+" ")
+}

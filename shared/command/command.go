@@ -109,11 +109,19 @@ func signalName(s syscall.Signal) string {
 type usageError struct {
 	err     error
 	command string // that explains itself with --help
+	meant   string // a hint at what may be meant; empty without
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-func (e *usageError) Hint() string  { return fmt.Sprintf("see %s --help", e.command) }
+
+// Hint is what may be meant, or else where to look.
+func (e *usageError) Hint() string {
+	if e.meant != "" {
+		return e.meant
+	}
+	return fmt.Sprintf("see %s --help", e.command)
+}
 
 // Command is the program's root command with all that every program has, for those
 // who write down what it takes.
@@ -172,7 +180,7 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 		return OK
 	}
 	if !running {
-		err = &usageError{err, ran.CommandPath()}
+		err = &usageError{err: err, command: ran.CommandPath(), meant: suggest(ran, err)}
 	}
 	page := env.Page
 	page.Err = err
@@ -216,5 +224,5 @@ func each(c *cobra.Command, f func(*cobra.Command)) {
 // UsageError says that a command line is wrong in a way that only shows once the
 // command runs, such as two flags which exclude each other.
 func UsageError(c *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Errorf(format, args...), strings.TrimSpace(c.CommandPath())}
+	return &usageError{err: fmt.Errorf(format, args...), command: strings.TrimSpace(c.CommandPath())}
 }

@@ -207,7 +207,7 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errSpent
 	}
 	for failed := 0; ; {
-		resp, err := t.once(req, retry.Stall)
+		resp, err := t.once(attempted(req, failed), retry.Stall)
 		if err == nil && !passing(resp.StatusCode) {
 			return resp, nil
 		}
@@ -229,6 +229,23 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// attemptKey is that of a context which says how often its request was sent before.
+type attemptKey struct{}
+
+func attempted(req *http.Request, before int) *http.Request {
+	if before == 0 {
+		return req
+	}
+	return req.WithContext(context.WithValue(req.Context(), attemptKey{}, before))
+}
+
+// Attempt is how often the request with this context was sent before, for those who
+// look at requests from below.
+func Attempt(ctx context.Context) int {
+	n, _ := ctx.Value(attemptKey{}).(int)
+	return n
 }
 
 func (t *retrying) once(req *http.Request, patience time.Duration) (*http.Response, error) {

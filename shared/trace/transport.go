@@ -10,12 +10,15 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
 // Transport makes a span of each request that goes through rt; it is rt itself if
 // tracing is off. The span lasts until the response's body has been read or
-// closed. It has the URL's host and path, neither its query nor credentials, and
-// no header is added to the request: whom we talk to need not know of the trace.
+// closed. It has the URL's host and what it is for: of a request to a registry the
+// route and the repository, of another the path; neither its query nor credentials. No
+// header is added to the request: whom we talk to need not know of the trace.
 func (p *Provider) Transport(rt http.RoundTripper) http.RoundTripper {
 	if p.sdk == nil {
 		return rt
@@ -33,21 +36,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !oteltrace.SpanContextFromContext(r.Context()).IsValid() {
 		return t.next.RoundTrip(r)
 	}
-	attrs := []attribute.KeyValue{
-		attribute.String("http.request.method", r.Method),
-		attribute.String("server.address", r.URL.Hostname()),
-		attribute.String("url.scheme", r.URL.Scheme),
-		attribute.String("url.path", r.URL.EscapedPath()),
-	}
-	if port, err := strconv.Atoi(r.URL.Port()); err == nil {
-		attrs = append(attrs, attribute.Int("server.port", port))
-	}
-	if r.ContentLength > 0 {
-		attrs = append(attrs, attribute.Int64("http.request.body.size", r.ContentLength))
-	}
 	ctx, span := t.p.tracer.Start(r.Context(), r.Method,
-		oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(attrs...))
-	resp, err := t.next.RoundTrip(r.WithContext(ctx))
+		oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(described(r)...))
+	out, sent := counted(r.WithContext(ctx))
+	resp, err := t.next.RoundTrip(out)
+	if n := sent(); n > 0 {
+		span.SetAttributes(attribute.Int64("http.request.body.size", n))
+	}
 	if err != nil {
 		t.p.fail(span, err)
 		span.End()
@@ -64,6 +59,50 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &body{ReadCloser: resp.Body, p: t.p, span: span}
 	return resp, nil
+}
+
+// described is what is known of a request before it is sent.
+func described(r *http.Request) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{
+		attribute.String("http.request.method", r.Method),
+		attribute.String("server.address", r.URL.Hostname()),
+		attribute.String("url.scheme", r.URL.Scheme),
+	}
+	if template, repository := route(r.URL.Path); template != "" {
+		attrs = append(attrs, attribute.String("http.route", template), attribute.String("kaniko.repository", repository))
+	} else {
+		attrs = append(attrs, attribute.String("url.path", r.URL.EscapedPath()))
+	}
+	if port, err := strconv.Atoi(r.URL.Port()); err == nil {
+		attrs = append(attrs, attribute.Int("server.port", port))
+	}
+	if n := registry.Attempt(r.Context()); n > 0 {
+		attrs = append(attrs, attribute.Int("http.request.resend_count", n))
+	}
+	return attrs
+}
+
+// counted is a request of which sent tells how many bytes of its body were read: the
+// length of a layer that is sent while it is made is not known before.
+func counted(r *http.Request) (out *http.Request, sent func() int64) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, func() int64 { return 0 }
+	}
+	c := &counter{ReadCloser: r.Body}
+	r.Body = c // of a copy that is ours
+	return r, c.n.Load
+}
+
+// counter counts what is read.
+type counter struct {
+	io.ReadCloser
+	n atomic.Int64
+}
+
+func (c *counter) Read(buf []byte) (int, error) {
+	n, err := c.ReadCloser.Read(buf)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 // CloseIdleConnections is what http.Client looks for.

@@ -86,6 +86,7 @@ func (e *MissingError) ExitCode() int { return 64 }
 // secrets that no output may show.
 func (b *build) preflight(ctx context.Context) error {
 	for _, s := range b.order {
+		first := true
 		for _, w := range s.todo() {
 			op, ok := w.Op.(plan.Run)
 			if !ok {
@@ -98,12 +99,13 @@ func (b *build) preflight(ctx context.Context) error {
 				}
 			}
 			err := b.checkRun(op)
-			if err == nil && b.Runs != nil {
-				err = b.Runs(ctx, s.plan.Platform)
+			if err == nil && first && b.Runs != nil {
+				err = b.Runs(ctx, s.plan.Platform) // that of all its commands
 			}
 			if err != nil {
 				return &StepError{Stage: s.plan, Step: w.Step, Err: err}
 			}
+			first = false
 		}
 	}
 	return nil

@@ -19,11 +19,9 @@ func (s *Size) Type() string { return "size" }
 
 func (s *Size) String() string { return strconv.FormatInt(int64(*s), 10) }
 
-// Set implements pflag's Value: a number of bytes, or of kB, MB, GB, which are
-// thousands each of the one before, or of KiB, MiB, GiB, with 1024 in the place of a
-// thousand.
+// Set implements pflag's Value: what [ParseSize] reads, 0 or at least 1MiB.
 func (s *Size) Set(text string) error {
-	n, ok := readSize(text)
+	n, ok := ParseSize(text)
 	switch {
 	case !ok:
 		return fmt.Errorf("%q is not a size such as 16MiB", text)
@@ -34,7 +32,9 @@ func (s *Size) Set(text string) error {
 	return nil
 }
 
-func readSize(text string) (int64, bool) {
+// ParseSize reads a number of bytes, or of kB, MB, GB, TB, which are thousands each of
+// the one before, or of KiB, MiB, GiB, TiB, with 1024 in the place of a thousand.
+func ParseSize(text string) (int64, bool) {
 	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || n < 0 {
@@ -45,7 +45,7 @@ func readSize(text string) (int64, bool) {
 		base, unit = 1024, strings.TrimSuffix(unit, "ib")
 	}
 	unit = strings.TrimSuffix(unit, "b")
-	power := strings.Index(" kmg", unit)
+	power := strings.Index(" kmgt", unit)
 	if unit == "" {
 		power = 0
 	}

@@ -108,15 +108,15 @@ func (f *flags) checkBuild() error {
 	if f.cache.offline && f.out.pushes() {
 		return errors.New("--offline cannot push: give --no-push, with --oci-layout-path or --tarPath")
 	}
-	if err := f.checkSeveral(); err != nil {
+	if err := f.checkValues(); err != nil {
 		return err
 	}
-	return f.checkValues()
+	return f.checkSeveral()
 }
 
 // checkSeveral finds what an index of several images cannot have.
 func (f *flags) checkSeveral() error {
-	if len(f.platforms) > 1 && f.out.tarPath != "" {
+	if len(f.targetPlatforms()) > 1 && f.out.tarPath != "" {
 		return errors.New("--tarPath saves one image, and there are several --customPlatform: use --oci-layout-path")
 	}
 	return nil
@@ -158,7 +158,8 @@ func (f *flags) checkValues() error {
 	return f.out.checkForm()
 }
 
-// targetPlatforms are what images are for, each once; without any, the zero one.
+// targetPlatforms are what images are for, each once however it is written; without
+// any, the zero one.
 func (f *flags) targetPlatforms() []v1.Platform {
 	if len(f.platforms) == 0 {
 		return []v1.Platform{{}}
@@ -166,7 +167,8 @@ func (f *flags) targetPlatforms() []v1.Platform {
 	var all []v1.Platform
 	for _, text := range f.platforms {
 		p, _ := plan.ParsePlatform(text, v1.Platform{OS: "linux"}) // checkValues has tried it
-		if !slices.ContainsFunc(all, p.Equals) {
+		same := func(other v1.Platform) bool { return registry.Normalize(other).Equals(registry.Normalize(p)) }
+		if !slices.ContainsFunc(all, same) {
 			all = append(all, p)
 		}
 	}

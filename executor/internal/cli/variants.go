@@ -67,20 +67,31 @@ func (b *builder) checkForeign(ctx context.Context, all []variant, config engine
 		return nil // the engine finds it before it begins
 	}
 	for _, v := range all {
-		var known map[*plan.Step]engine.Forecast
-		if config.Cache != nil {
+		found := foreign(ctx, v.plan, nil, config.Runs)
+		if found != nil && config.Cache != nil && ctx.Err() == nil {
+			// Only now does it matter whether the cache has what the command makes.
 			config.Plan = v.plan
-			known = engine.Probe(ctx, config)
+			found = foreign(ctx, v.plan, engine.Probe(ctx, config), config.Runs)
 		}
-		for _, stage := range v.plan.Stages {
-			for _, step := range stage.Steps {
-				if _, ok := step.Op.(plan.Run); !ok || known[step].Cached() {
-					continue
-				}
-				if err := config.Runs(ctx, stage.Platform); err != nil {
-					return &engine.StepError{Stage: stage, Step: step, Err: err}
-				}
+		if found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// foreign is the first command of a plan that cannot be run here, as an error; those
+// that are known to be cached need not be.
+func foreign(ctx context.Context, p *plan.Plan, known map[*plan.Step]engine.Forecast, can func(context.Context, v1.Platform) error) error {
+	for _, stage := range p.Stages {
+		for _, step := range stage.Steps {
+			if _, ok := step.Op.(plan.Run); !ok || known[step].Cached() {
+				continue
 			}
+			if err := can(ctx, stage.Platform); err != nil {
+				return &engine.StepError{Stage: stage, Step: step, Err: err}
+			}
+			break // the others of the stage are for the same platform
 		}
 	}
 	return nil

@@ -107,25 +107,13 @@ func (b *bytesValue) String() string {
 	return strconv.FormatInt(int64(*b), 10)
 }
 
-// Set implements [pflag.Value]: a number and one of kB, MB, GB, TB, thousands each of the one before,
-// or of KiB, MiB, GiB, TiB, with 1024 in the place of a thousand.
+// Set implements [pflag.Value]: what [registry.ParseSize] reads, from one byte on.
 func (b *bytesValue) Set(text string) error {
-	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-	unit := strings.ToLower(strings.TrimSpace(text[len(number):]))
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || n <= 0 {
-		return fmt.Errorf("%q is not a size, such as 20GB", text)
-	}
-	base := 1000.0
-	if strings.HasSuffix(unit, "ib") {
-		base = 1024
-		unit = strings.TrimSuffix(unit, "ib")
-	}
-	power := strings.Index(" kmgt", strings.TrimSuffix(unit, "b"))
-	if power < 0 || len(strings.TrimSuffix(unit, "b")) > 1 {
-		return fmt.Errorf("%q is not a size: the units are kB, MB, GB, TB and KiB, MiB, GiB, TiB", text)
-	}
-	if n *= math.Pow(base, float64(power)); n < 1 || n > math.MaxInt64/2 {
+	n, ok := registry.ParseSize(text)
+	switch {
+	case !ok:
+		return fmt.Errorf("%q is not a size, such as 20GB: the units are kB, MB, GB, TB and KiB, MiB, GiB, TiB", text)
+	case n < 1 || n > math.MaxInt64/2:
 		return fmt.Errorf("%q is not a size that a directory can have", text)
 	}
 	*b = bytesValue(n)

@@ -43,14 +43,8 @@ func cloudOf(suffix string) cloud.Configuration {
 	return cloud.AzurePublic
 }
 
-// Options is what an account is asked with.
-type Options struct {
-	// Getenv has AZURE_STORAGE_ACCESS_KEY; nil is os.Getenv. What leads to an identity
-	// is read by Azure's SDK from the process.
-	Getenv    func(string) string
-	Client    *http.Client // nil is one with the process's proxies and authorities
-	UserAgent string       // put before the SDK's
-}
+// Options is what an account is asked with. Getenv has AZURE_STORAGE_ACCESS_KEY.
+type Options = object.Options
 
 // Open opens the blob at u. Errors are an [object.Error].
 func Open(ctx context.Context, u *url.URL, o Options) (io.ReadCloser, error) {

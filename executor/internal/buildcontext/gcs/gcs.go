@@ -27,15 +27,9 @@ import (
 // gs://BUCKET/OBJECT.
 func Handles(u *url.URL) bool { return object.IsGoogles(u) }
 
-// Options is what the store is asked with.
-type Options struct {
-	// Getenv has STORAGE_EMULATOR_HOST, a store that is not Google's, as HOST:PORT or a
-	// URL, and which is sent no credentials; nil is os.Getenv. What leads to
-	// credentials is read by Google's library from the process.
-	Getenv    func(string) string
-	Client    *http.Client // nil is one with the process's proxies and authorities
-	UserAgent string       // put before the library's
-}
+// Options is what the store is asked with. Getenv has STORAGE_EMULATOR_HOST, a store
+// that is not Google's, as HOST:PORT or a URL, and which is sent no credentials.
+type Options = object.Options
 
 // Open opens the object at u. Errors are an [object.Error].
 func Open(ctx context.Context, u *url.URL, o Options) (io.ReadCloser, error) {

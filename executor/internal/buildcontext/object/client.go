@@ -7,6 +7,15 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 )
 
+// Options is what a store is asked with.
+type Options struct {
+	// Getenv has our own variables of the store, which its package names; nil is
+	// os.Getenv. What SDKs read they read from the process.
+	Getenv    func(string) string
+	Client    *http.Client // nil is one with the process's proxies and authorities
+	UserAgent string       // of this program, put before the SDK's
+}
+
 // Client is base, or one with the process's proxies and authorities if that is
 // nil, as stores are talked to with. Requests that fail for a reason which may pass
 // are repeated as retry says, so a store's own SDK need not repeat anything.

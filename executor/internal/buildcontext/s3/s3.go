@@ -28,15 +28,10 @@ import (
 // s3://BUCKET/KEY.
 func Handles(u *url.URL) bool { return object.IsAmazons(u) }
 
-// Options is what a store is asked with.
-type Options struct {
-	// Getenv has S3_ENDPOINT, the URL of a store that is not Amazon's, and
-	// S3_FORCE_PATH_STYLE, which is "true" where a bucket has no host of its own; nil
-	// is os.Getenv. Amazon's own variables are read by its SDK from the process.
-	Getenv    func(string) string
-	Client    *http.Client // nil is one with the process's proxies and authorities
-	UserAgent string       // put before the SDK's
-}
+// Options is what a store is asked with. Getenv has S3_ENDPOINT, the URL of a store that
+// is not Amazon's, and S3_FORCE_PATH_STYLE, which is "true" where a bucket has no host of
+// its own.
+type Options = object.Options
 
 // Open opens the object at u. Errors are an [object.Error].
 func Open(ctx context.Context, u *url.URL, o Options) (io.ReadCloser, error) {

@@ -15,10 +15,10 @@ import (
 // All are the stores that this executor knows. An address is at most one's.
 func All(o Options) []Store {
 	return []Store{
-		{googles, gcs.Handles, func(ctx context.Context, u *url.URL) (io.ReadCloser, error) { return gcs.Open(ctx, u, gcs.Options(o)) }},
-		{amazons, s3.Handles, func(ctx context.Context, u *url.URL) (io.ReadCloser, error) { return s3.Open(ctx, u, s3.Options(o)) }},
+		{googles, gcs.Handles, func(ctx context.Context, u *url.URL) (io.ReadCloser, error) { return gcs.Open(ctx, u, o) }},
+		{amazons, s3.Handles, func(ctx context.Context, u *url.URL) (io.ReadCloser, error) { return s3.Open(ctx, u, o) }},
 		{azures, azblob.Handles, func(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
-			return azblob.Open(ctx, u, azblob.Options(o))
+			return azblob.Open(ctx, u, o)
 		}},
 	}
 }

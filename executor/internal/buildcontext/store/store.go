@@ -8,8 +8,9 @@ package store
 import (
 	"context"
 	"io"
-	"net/http"
 	"net/url"
+
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
 )
 
 // A Store opens objects as streams.
@@ -20,11 +21,7 @@ type Store struct {
 }
 
 // Options is what stores are asked with.
-type Options struct {
-	Getenv    func(string) string // nil is os.Getenv; what SDKs read they read from the process
-	Client    *http.Client        // nil is one with the process's proxies and authorities
-	UserAgent string              // of this program
-}
+type Options = object.Options
 
 // The forms of addresses.
 const (

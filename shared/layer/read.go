@@ -12,6 +12,7 @@ import (
 
 // Read yields the changes of a layer's tar archive (OCI image spec, layer.md).
 // Names are taken from the root whatever they look like, so no change leaves it.
+// What eStargz adds to an archive is left out.
 // A change's content must be read, if at all, before the next change is taken.
 func Read(r io.Reader) Changes {
 	return func(yield func(Change, error) bool) {
@@ -58,7 +59,7 @@ func change(h *tar.Header) (c Change, ok bool, err error) {
 		}
 		return Change{Path: p.Parent().Join(name), Kind: Delete}, true, nil
 	}
-	if h.Typeflag == tar.TypeXGlobalHeader {
+	if h.Typeflag == tar.TypeXGlobalHeader || isStargzPart(p) {
 		return Change{}, false, nil
 	}
 	c, err = PutOf(h)

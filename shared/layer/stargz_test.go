@@ -237,8 +237,9 @@ func TestIndexed_names(t *testing.T) {
 // their index lies before the archive's end, and they have landmarks.
 func TestRead_stargz(t *testing.T) {
 	plain := bytesOf(t, encoded(t, "none", 1, several()).Compressed)
+	fast := estargz.WithCompressionLevel(1)
 	prioritized := estargz.WithPrioritizedFiles([]string{"small7"})
-	for name, options := range map[string][]estargz.Option{"landmark": {prioritized}, "no landmark": nil} {
+	for name, options := range map[string][]estargz.Option{"landmark": {fast, prioritized}, "no landmark": {fast}} {
 		built := must(estargz.Build(io.NewSectionReader(bytes.NewReader(plain), 0, int64(len(plain))), options...))
 		raw := must(io.ReadAll(built))
 		built.Close()

@@ -34,7 +34,7 @@ func (s *Store) AddLayer(ctx context.Context, l *registry.Layer, force bool) err
 		if i, err := s.indexBlob(d.Digest); err == nil && s.dir.Keep(*i) {
 			return nil
 		}
-		if r, err := s.dir.Blob(ctx, *d); err == nil && s.indexOnly(ctx, r, d.Digest) == nil {
+		if r, err := s.dir.Blob(ctx, *d); err == nil && s.indexOnly(ctx, r, *d) == nil {
 			return nil
 		}
 		if err := context.Cause(ctx); err != nil {
@@ -46,16 +46,16 @@ func (s *Store) AddLayer(ctx context.Context, l *registry.Layer, force bool) err
 		return err
 	}
 	defer r.Close()
-	making := s.startIndex(ctx, d.Digest)
+	making := s.startIndex(ctx, *d)
 	// What is wrong with the bytes is seen by who puts them.
 	err = s.dir.Put(ctx, io.TeeReader(r, making), *d)
 	return errors.Join(err, making.end(err))
 }
 
 // indexOnly makes the index of a layer that is in the store, which it checks so.
-func (s *Store) indexOnly(ctx context.Context, r io.ReadCloser, h v1.Hash) error {
+func (s *Store) indexOnly(ctx context.Context, r io.ReadCloser, d v1.Descriptor) error {
 	defer r.Close()
-	making := s.startIndex(ctx, h)
+	making := s.startIndex(ctx, d)
 	_, err := io.Copy(making, r)
 	return errors.Join(err, making.end(err))
 }
@@ -69,11 +69,11 @@ type indexing struct {
 	done  chan []byte
 }
 
-func (s *Store) startIndex(ctx context.Context, h v1.Hash) *indexing {
+func (s *Store) startIndex(ctx context.Context, d v1.Descriptor) *indexing {
 	r, w := io.Pipe()
-	i := &indexing{w, ctx, s, h, make(chan []byte, 1)}
+	i := &indexing{w, ctx, s, d.Digest, make(chan []byte, 1)}
 	go func() {
-		index, err := indexOf(r)
+		index, err := indexOf(r, d.Annotations)
 		if err != nil {
 			index = nil // a layer of another kind; it can be kept, and has no index
 		}
@@ -101,7 +101,7 @@ func (i *indexing) end(err error) error {
 	return i.store.dir.SetRef(i.ctx, layerName(i.layer), ocidir.Ref{Content: content, Blobs: []v1.Hash{d.Digest}})
 }
 
-func indexOf(r io.Reader) ([]byte, error) {
+func indexOf(r io.Reader, annotations map[string]string) ([]byte, error) {
 	tar, err := layer.Decompress(io.NopCloser(r))
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func indexOf(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, err := range w.Tee(layer.Read(tar)) {
+	for _, err := range w.Tee(layer.ReadDescribed(tar, annotations)) {
 		if err == nil {
 			err = out.err
 		}

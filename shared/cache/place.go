@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -200,6 +201,9 @@ func (d *draft) addLayer(l v1.Layer) error {
 	}
 	d.annotate(AnnotationDiffID, diffID.String())
 	desc, err := d.add(l, mt)
+	if err == nil {
+		desc.Annotations, err = layer.Annotations(l)
+	}
 	d.Layers = append(d.Layers, desc)
 	return err
 }

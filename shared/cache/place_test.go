@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -120,6 +122,28 @@ func TestPlace_forms(t *testing.T) {
 		}
 	})
 }
+
+// TestPlace_annotations: what a manifest has to say of a layer it says of the cached one,
+// however the layer is wrapped.
+func TestPlace_annotations(t *testing.T) {
+	everywhere(t, func(t *testing.T, spec string) {
+		r := result(t, "a", 1000)
+		want := map[string]string{"org.example.toc": "a", "org.example.size": "1"}
+		r.Layer.(*fakeLayer).notes = want
+		r.Layer = wrapped{r.Layer}
+		put(t, in(t, spec, cache.Options{}), r)
+		e := get(t, in(t, spec, cache.Options{}), r.Definition.Key())
+		got, err := layer.Annotations(wrapped{e.Layer})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+	})
+}
+
+// wrapped is a layer that does not tell of its descriptor itself.
+type wrapped struct{ v1.Layer }
+
+func (w wrapped) Unwrap() v1.Layer { return w.Layer }
 
 // TestPlace_again: a later result takes the place of an earlier one.
 func TestPlace_again(t *testing.T) {

@@ -46,6 +46,10 @@ func (s *stored) Size() (int64, error) { return s.desc.Size, nil }
 // MediaType is an OCI layer's.
 func (s *stored) MediaType() (types.MediaType, error) { return s.desc.MediaType, nil }
 
+// Descriptor is the layer's entry in the manifest, so that an image says of it what it
+// said when it was made.
+func (s *stored) Descriptor() (*v1.Descriptor, error) { return s.desc.DeepCopy(), nil }
+
 // Compressed reads the layer as it is stored. io.EOF is read only of what has the
 // right digest and size; else the error is a [LostError], or that of the context.
 func (s *stored) Compressed() (io.ReadCloser, error) {

@@ -84,12 +84,16 @@ type fakeLayer struct {
 	digest    v1.Hash
 	diffID    v1.Hash
 	mediaType types.MediaType
+	notes     map[string]string // annotations
 }
 
 func (l *fakeLayer) Digest() (v1.Hash, error)            { return l.digest, nil }
 func (l *fakeLayer) DiffID() (v1.Hash, error)            { return l.diffID, nil }
 func (l *fakeLayer) Size() (int64, error)                { return int64(len(l.raw)), nil }
 func (l *fakeLayer) MediaType() (types.MediaType, error) { return l.mediaType, nil }
+func (l *fakeLayer) Descriptor() (*v1.Descriptor, error) {
+	return &v1.Descriptor{Digest: l.digest, Size: int64(len(l.raw)), MediaType: l.mediaType, Annotations: l.notes}, nil
+}
 func (l *fakeLayer) Compressed() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(l.raw)), nil
 }

@@ -17,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
 // Assembly is what an image is made of.
@@ -131,6 +133,9 @@ func encode(v any) (json.RawMessage, error) {
 func describe(l v1.Layer) (*v1.Descriptor, v1.Hash, error) {
 	desc, err := partial.Descriptor(l)
 	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	if desc.Annotations, err = layer.Annotations(l); err != nil {
 		return nil, v1.Hash{}, err
 	}
 	diffID, err := l.DiffID()

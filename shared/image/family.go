@@ -4,6 +4,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/kaniko-suite/kaniko/shared/layer"
 )
 
 // dockerZstd is what Docker's tools write for a zstd layer below a manifest of
@@ -73,5 +75,6 @@ func (r *retyped) Descriptor() (*v1.Descriptor, error) {
 	}
 	out := d.DeepCopy()
 	out.MediaType = r.mediaType
-	return out, nil
+	out.Annotations, err = layer.Annotations(r.Layer)
+	return out, err
 }

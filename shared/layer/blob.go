@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 type Blob struct {
 	path      string
 	mediaType types.MediaType
+	indexed   bool // the archive has eStargz's index
 
 	mu      sync.Mutex
 	grown   *sync.Cond
@@ -29,6 +31,8 @@ type Blob struct {
 	err     error
 	digest  v1.Hash
 	diffID  v1.Hash
+	// annotations are for the layer's descriptor; nil without.
+	annotations map[string]string
 }
 
 // create starts a blob in a new file of dir.
@@ -37,9 +41,15 @@ func create(dir string, c Compression) (*Blob, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("create layer: %w", err)
 	}
-	b := &Blob{path: f.Name(), mediaType: c.mediaType()}
+	b := &Blob{path: f.Name(), mediaType: c.mediaType(), indexed: c.Algorithm.indexed()}
 	b.grown = sync.NewCond(&b.mu)
 	return b, f, nil
+}
+
+// ending is what is known of a blob once it is written.
+type ending struct {
+	digest, diffID v1.Hash
+	annotations    map[string]string
 }
 
 func (b *Blob) grow(n int) {
@@ -49,9 +59,9 @@ func (b *Blob) grow(n int) {
 	b.grown.Broadcast()
 }
 
-func (b *Blob) finish(digest, diffID v1.Hash, err error) {
+func (b *Blob) finish(e ending, err error) {
 	b.mu.Lock()
-	b.done, b.err, b.digest, b.diffID = true, err, digest, diffID
+	b.done, b.err, b.digest, b.diffID, b.annotations = true, err, e.digest, e.diffID, e.annotations
 	b.mu.Unlock()
 	b.grown.Broadcast()
 }
@@ -79,7 +89,8 @@ func (b *Blob) Digest() (v1.Hash, error) {
 	return b.digest, nil
 }
 
-// DiffID is the hash of the tar archive.
+// DiffID is the hash of the tar archive, and of what lies behind it in the uncompressed
+// stream.
 func (b *Blob) DiffID() (v1.Hash, error) {
 	if done, err := b.state(); !done || err != nil {
 		return v1.Hash{}, unfinished(err)
@@ -102,9 +113,18 @@ func unfinished(err error) error {
 	return ErrUnfinished
 }
 
-// MediaType is Docker's for a gzipped layer, which an image of OCI types changes for
-// its own, and OCI's for one of zstd.
+// MediaType is Docker's for a layer that is gzipped or not compressed, which an image
+// of OCI types changes for its own, and OCI's for one of zstd.
 func (b *Blob) MediaType() (types.MediaType, error) { return b.mediaType, nil }
+
+// Descriptor is what a manifest says of the layer. It has annotations if single files
+// can be read of the blob.
+func (b *Blob) Descriptor() (*v1.Descriptor, error) {
+	if done, err := b.state(); !done || err != nil {
+		return nil, unfinished(err)
+	}
+	return &v1.Descriptor{MediaType: b.mediaType, Size: b.written, Digest: b.digest, Annotations: maps.Clone(b.annotations)}, nil
+}
 
 // Compressed reads the blob from its start, waiting for what is not yet written.
 func (b *Blob) Compressed() (io.ReadCloser, error) {
@@ -209,6 +229,7 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 	}
 	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.packed), tarBuffer)
 	e.Writer = NewWriter(e.tar, o.Clamp)
+	e.Writer.indexed = o.Compression.Algorithm.indexed()
 	return e, nil
 }
 
@@ -219,16 +240,21 @@ func (e *Encoder) Blob() *Blob { return e.blob }
 func (e *Encoder) Finish() (*Blob, error) {
 	err := errors.Join(e.Writer.Close(), e.tar.Flush())
 	err = errors.Join(err, e.packed.Close(), e.file.Close())
+	end := ending{digest: sum(e.digest), diffID: sum(e.diffID)}
+	if s, ok := e.packed.(*stargz); ok && err == nil {
+		end.annotations = s.annotations()
+		end.diffID, err = s.diffID()
+	}
 	if err != nil {
 		err = fmt.Errorf("write layer: %w", err)
 	}
-	e.blob.finish(sum(e.digest), sum(e.diffID), err)
+	e.blob.finish(end, err)
 	return e.blob, err
 }
 
 // Abort ends the layer with an error that all its readers get, and deletes it.
 func (e *Encoder) Abort(err error) {
-	e.blob.finish(v1.Hash{}, v1.Hash{}, err)
+	e.blob.finish(ending{}, err)
 	e.packed.Close()
 	e.file.Close()
 	os.Remove(e.blob.path)

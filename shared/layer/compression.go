@@ -9,11 +9,24 @@ import (
 	"github.com/klauspost/pgzip"
 )
 
+// Algorithm is how a layer's archive becomes the bytes that a registry has.
+type Algorithm uint8
+
+// The algorithms. Of the indexed ones single files can be read without the rest.
+const (
+	Gzip        Algorithm = iota
+	Zstd                  // only OCI has a media type for it
+	EStargz               // gzip, indexed
+	ZstdChunked           // zstd, indexed
+	Plain                 // not compressed
+)
+
 // Compression is how a layer's archive is compressed. The zero value is gzip at the
 // level that layers have by default.
 type Compression struct {
-	Zstd bool
-	// Level is 1 to 9 of gzip, 1 to 22 of zstd; 0 is the default.
+	Algorithm Algorithm
+	// Level is 1 to 9 of gzip and eStargz, 1 to 22 of zstd and zstd:chunked; 0 is the
+	// default, and the only one of what is not compressed.
 	Level int
 }
 
@@ -30,22 +43,31 @@ const (
 	maxGzipLevel, maxZstdLevel = 9, 22
 )
 
-// ParseCompression reads an algorithm, gzip or zstd, and a level, of which -1 is the
-// algorithm's default. An empty algorithm is gzip.
+// ParseCompression reads an algorithm, gzip, zstd, estargz, zstd:chunked or none, and
+// a level, of which -1 is the algorithm's default. An empty algorithm is gzip.
 func ParseCompression(algorithm string, level int) (Compression, error) {
-	c, highest := Compression{}, maxGzipLevel
+	c := Compression{}
 	switch algorithm {
 	case "", "gzip":
 	case "zstd":
-		c.Zstd, highest = true, maxZstdLevel
+		c.Algorithm = Zstd
+	case "estargz":
+		c.Algorithm = EStargz
+	case "zstd:chunked":
+		c.Algorithm = ZstdChunked
+	case "none":
+		c.Algorithm = Plain
 	default:
-		return c, fmt.Errorf("layers are compressed by gzip or zstd, not by %q", algorithm)
+		return c, fmt.Errorf("layers are compressed by gzip, zstd, estargz, zstd:chunked or none, not by %q", algorithm)
 	}
 	if level == -1 {
 		return c, nil
 	}
-	if level < 1 || level > highest {
-		return c, fmt.Errorf("the level of %s is 1 to %d, not %d", c.algorithm(), highest, level)
+	switch highest := c.highest(); {
+	case highest == 0:
+		return c, fmt.Errorf("what is not compressed has no level, not %d", level)
+	case level < 1 || level > highest:
+		return c, fmt.Errorf("the level of %s is 1 to %d, not %d", c.Algorithm, highest, level)
 	}
 	if c.Level = level; level == c.standard() {
 		c.Level = 0
@@ -53,15 +75,32 @@ func ParseCompression(algorithm string, level int) (Compression, error) {
 	return c, nil
 }
 
-func (c Compression) algorithm() string {
-	if c.Zstd {
-		return "zstd"
+// String is the name that [ParseCompression] reads.
+func (a Algorithm) String() string {
+	return [...]string{"gzip", "zstd", "estargz", "zstd:chunked", "none"}[a]
+}
+
+// OnlyOCI reports whether Docker's manifests have no place for such layers, or none
+// for what must be said of them.
+func (a Algorithm) OnlyOCI() bool { return a == Zstd || a.indexed() }
+
+func (a Algorithm) indexed() bool { return a == EStargz || a == ZstdChunked }
+
+func (a Algorithm) zstd() bool { return a == Zstd || a == ZstdChunked }
+
+// highest is the highest level, 0 if there are none.
+func (c Compression) highest() int {
+	switch {
+	case c.Algorithm == Plain:
+		return 0
+	case c.Algorithm.zstd():
+		return maxZstdLevel
 	}
-	return "gzip"
+	return maxGzipLevel
 }
 
 func (c Compression) standard() int {
-	if c.Zstd {
+	if c.Algorithm.zstd() {
 		return zstdLevel
 	}
 	return gzipLevel
@@ -74,13 +113,21 @@ func (c Compression) level() int {
 	return c.Level
 }
 
-// String is the algorithm and the level: "gzip-2".
-func (c Compression) String() string { return fmt.Sprintf("%s-%d", c.algorithm(), c.level()) }
+// String is the algorithm and the level: "gzip-2", or "none".
+func (c Compression) String() string {
+	if c.Algorithm == Plain {
+		return c.Algorithm.String()
+	}
+	return fmt.Sprintf("%s-%d", c.Algorithm, c.level())
+}
 
-// mediaType is Docker's of a gzipped layer, which an image of OCI types changes for
-// its own; of zstd only OCI has one.
+// mediaType is Docker's of a layer that is gzipped or not compressed, which an image
+// of OCI types changes for its own; of zstd only OCI has one.
 func (c Compression) mediaType() types.MediaType {
-	if c.Zstd {
+	switch {
+	case c.Algorithm == Plain:
+		return types.DockerUncompressedLayer
+	case c.Algorithm.zstd():
 		return types.OCILayerZStd
 	}
 	return types.DockerLayer
@@ -88,7 +135,10 @@ func (c Compression) mediaType() types.MediaType {
 
 // suffix ends the name of a compressed archive.
 func (c Compression) suffix() string {
-	if c.Zstd {
+	switch {
+	case c.Algorithm == Plain:
+		return ""
+	case c.Algorithm.zstd():
 		return ".zst"
 	}
 	return ".gz"
@@ -98,8 +148,13 @@ func (c Compression) suffix() string {
 // out does not depend on their number.
 func (c Compression) writer(w io.Writer, workers int) (io.WriteCloser, error) {
 	workers = max(1, workers)
-	if c.Zstd {
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())), zstd.WithEncoderConcurrency(workers))
+	switch c.Algorithm {
+	case Plain:
+		return unclosed{w}, nil
+	case EStargz, ZstdChunked:
+		return newStargz(w, c), nil
+	case Zstd:
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(c.zstdLevel()), zstd.WithEncoderConcurrency(workers))
 	}
 	z, err := pgzip.NewWriterLevel(w, c.level())
 	if err != nil {
@@ -107,3 +162,11 @@ func (c Compression) writer(w io.Writer, workers int) (io.WriteCloser, error) {
 	}
 	return z, z.SetConcurrency(gzipBlock, workers+1)
 }
+
+func (c Compression) zstdLevel() zstd.EncoderLevel { return zstd.EncoderLevelFromZstd(c.level()) }
+
+// unclosed is a writer with nothing to end.
+type unclosed struct{ io.Writer }
+
+// Close implements [io.Closer].
+func (unclosed) Close() error { return nil }

@@ -54,6 +54,8 @@ func TestCompression(t *testing.T) {
 		{"gzip", 9, "\x1f\x8b", types.DockerLayer},
 		{"zstd", -1, "\x28\xb5\x2f\xfd", types.OCILayerZStd},
 		{"zstd", 19, "\x28\xb5\x2f\xfd", types.OCILayerZStd},
+		{"zstd:chunked", -1, "\x28\xb5\x2f\xfd", types.OCILayerZStd},
+		{"none", -1, "words", types.DockerUncompressedLayer},
 	} {
 		c, err := layer.ParseCompression(tc.algorithm, tc.level)
 		if err != nil {
@@ -80,7 +82,7 @@ func TestCompression(t *testing.T) {
 // TestCompression_level: a higher level makes less of it.
 func TestCompression_level(t *testing.T) {
 	text := words(2 << 20)
-	for algorithm, levels := range map[string][2]int{"gzip": {1, 9}, "zstd": {1, 19}} {
+	for algorithm, levels := range map[string][2]int{"gzip": {1, 9}, "zstd": {1, 19}, "estargz": {1, 9}, "zstd:chunked": {1, 19}} {
 		low, high := must(layer.ParseCompression(algorithm, levels[0])), must(layer.ParseCompression(algorithm, levels[1]))
 		if a, b := must(packed(t, low, 2, text).Size()), must(packed(t, high, 2, text).Size()); b >= a {
 			t.Errorf("%s is %d bytes, %s %d", low, a, high, b)
@@ -92,7 +94,7 @@ func TestParseCompression(t *testing.T) {
 	for _, tc := range []struct {
 		algorithm string
 		level     int
-	}{{"brotli", -1}, {"gzip", 0}, {"gzip", 10}, {"zstd", 23}, {"zstd", -2}} {
+	}{{"brotli", -1}, {"gzip", 0}, {"gzip", 10}, {"zstd", 23}, {"zstd", -2}, {"estargz", 10}, {"zstd:chunked", 23}, {"none", 0}, {"none", 1}} {
 		if c, err := layer.ParseCompression(tc.algorithm, tc.level); err == nil {
 			t.Errorf("%s %d is %s", tc.algorithm, tc.level, c)
 		}

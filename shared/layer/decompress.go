@@ -29,7 +29,12 @@ func Open(l v1.Layer) Changes {
 			return
 		}
 		defer r.Close()
-		for c, err := range Read(r) {
+		indexed, err := isIndexed(l)
+		if err != nil {
+			yield(Change{}, err)
+			return
+		}
+		for c, err := range read(r, indexed) {
 			if !yield(c, err) || err != nil {
 				return
 			}

@@ -13,7 +13,15 @@ import (
 // Read yields the changes of a layer's tar archive (OCI image spec, layer.md).
 // Names are taken from the root whatever they look like, so no change leaves it.
 // A change's content must be read, if at all, before the next change is taken.
-func Read(r io.Reader) Changes {
+func Read(r io.Reader) Changes { return read(r, false) }
+
+// ReadDescribed is Read of a layer that a manifest describes by these annotations: of
+// one in which they announce eStargz's index, what that adds to the archive is left out.
+func ReadDescribed(r io.Reader, annotations map[string]string) Changes {
+	return read(r, announceIndex(annotations))
+}
+
+func read(r io.Reader, indexed bool) Changes {
 	return func(yield func(Change, error) bool) {
 		tr := tar.NewReader(r)
 		for {
@@ -30,7 +38,7 @@ func Read(r io.Reader) Changes {
 				yield(Change{}, err)
 				return
 			}
-			if !ok {
+			if !ok || indexed && c.Kind == Put && isStargzPart(c.Path) {
 				continue
 			}
 			if c.Kind == Put && c.Node.Type == tree.File && c.Hard == "" {

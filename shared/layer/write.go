@@ -37,6 +37,8 @@ type Writer struct {
 	clamp time.Time
 	count int
 	buf   []byte
+	// indexed is whether the archive gets an index, whose names files cannot have.
+	indexed bool
 }
 
 // NewWriter makes a Writer to w. Times after clamp become clamp, unless that is
@@ -102,6 +104,9 @@ func (w *Writer) header(c Change) error {
 func (w *Writer) tarHeader(c Change) (*tar.Header, error) {
 	if Reserved(c.Path) {
 		return nil, fmt.Errorf("put %q in a layer: %w", c.Path.Abs(), ErrReservedName)
+	}
+	if w.indexed && c.Kind == Put && isStargzPart(c.Path) {
+		return nil, fmt.Errorf("put %q in a layer: %w", c.Path.Abs(), ErrIndexName)
 	}
 	switch c.Kind {
 	case Delete:

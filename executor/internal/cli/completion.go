@@ -14,7 +14,7 @@ func complete(cmd *cobra.Command) {
 	for name, words := range map[string][]cobra.Completion{
 		"isolation":    {string(isolated.Auto), string(isolated.InPlace), string(isolated.Namespaces)},
 		"snapshotMode": {"full", "redo", "time"},
-		"compression":  {"gzip", "zstd"},
+		"compression":  {"gzip", "zstd", "estargz", "zstd:chunked", "none"},
 		"image-format": {string(image.Docker), string(image.OCI)},
 		"cache-usage":  {usageJournal, usageOff},
 		"format":       {string(report.Text), string(report.JSON), string(report.SARIF)},

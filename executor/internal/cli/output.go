@@ -45,8 +45,8 @@ func (f *outputFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.tarPath, "tarPath", "", "`file` to save the image to, as docker load takes it, instead of pushing it")
 	f.bindNotes(fs)
 	f.bindManifest(fs)
-	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, or zstd, which makes it an OCI image")
-	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip, 1 to 22 for zstd, -1 for the default")
+	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, none, or, which make it an OCI image, zstd, estargz or zstd:chunked")
+	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip and estargz, 1 to 22 for zstd and zstd:chunked, -1 for the default")
 }
 
 func (f *outputFlags) bindPlaces(fs *pflag.FlagSet) {
@@ -123,9 +123,9 @@ func (f *outputFlags) form() (image.Form, error) {
 	if err := form.Check(); err != nil {
 		return form, fmt.Errorf("--image-format: %w", err)
 	}
-	if c, err := f.layers(); err == nil && c.Zstd {
+	if c, err := f.layers(); err == nil && c.Algorithm.OnlyOCI() {
 		if form.Format == image.Docker {
-			return form, errors.New("--image-format=docker has no place for layers of --compression=zstd")
+			return form, fmt.Errorf("--image-format=docker has no place for layers of --compression=%s", c.Algorithm)
 		}
 		form.Format = image.OCI
 	}

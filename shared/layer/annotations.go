@@ -1,0 +1,37 @@
+package layer
+
+import (
+	"github.com/containerd/stargz-snapshotter/estargz"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Annotations are what an image's manifest has to say of a layer beside its digest,
+// size and type, whatever the layer is wrapped in; nil if nothing. They are not to be
+// changed. The error is [ErrUnfinished] of a layer that is still being written.
+func Annotations(l v1.Layer) (map[string]string, error) {
+	d, ok := As[interface {
+		Descriptor() (*v1.Descriptor, error)
+	}](l)
+	if !ok {
+		return nil, nil
+	}
+	desc, err := d.Descriptor()
+	if err != nil {
+		return nil, err
+	}
+	return desc.Annotations, nil
+}
+
+// isIndexed reports whether the layer is said to have eStargz's index, also while it is
+// still being written.
+func isIndexed(l v1.Layer) (bool, error) {
+	if b, ok := As[*Blob](l); ok {
+		return b.indexed, nil
+	}
+	annotations, err := Annotations(l)
+	return announceIndex(annotations), err
+}
+
+func announceIndex(annotations map[string]string) bool {
+	return annotations[estargz.TOCJSONDigestAnnotation] != ""
+}

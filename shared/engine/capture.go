@@ -30,14 +30,18 @@ type capture struct {
 // commit captures what a command changed.
 func (c *capture) commit(ctx context.Context) error {
 	c.shown = true
-	return c.encode(ctx, without(c.stage.ignored(), c.stage.box.Commit(ctx, c.key)), drain)
+	ctx, end := c.stage.build.Observer.Phase(ctx, Capture)
+	err := c.encode(ctx, without(c.stage.ignored(), c.stage.box.Commit(ctx, c.key)), drain)
+	end(err)
+	return err
 }
 
 // place captures changes and lets them take effect in the stage, reading each
 // content once.
 func (c *capture) place(ctx context.Context, changes layer.Changes) error {
 	c.shown = c.stage.box != nil || c.stage.known.isLoaded()
-	return c.encode(ctx, changes, func(changes layer.Changes) error {
+	ctx, end := c.stage.build.Observer.Phase(ctx, Copy)
+	err := c.encode(ctx, changes, func(changes layer.Changes) error {
 		switch {
 		case !c.shown:
 			return drain(changes)
@@ -49,6 +53,8 @@ func (c *capture) place(ctx context.Context, changes layer.Changes) error {
 			Changes: func(context.Context) layer.Changes { return changes },
 		})
 	})
+	end(err)
+	return err
 }
 
 // encode writes the changes that consume takes into a layer, if anybody will want

@@ -83,14 +83,29 @@ type Observer interface {
 	Stage(ctx context.Context, s *plan.Stage) (context.Context, func(error))
 	// Step returns where the output of the step's command goes.
 	Step(ctx context.Context, st *plan.Stage, s *plan.Step) (context.Context, io.Writer, func(Outcome, error))
-	// Transfer is bytes on their way: a pull, an unpack or a push. moved is told
-	// increments; size is -1 where it is not known yet.
+	// Phase is a part of the work of a step, or of a stage outside of its steps, of one
+	// kind. Phases of one goroutine may lie within each other.
+	Phase(ctx context.Context, kind Phase) (context.Context, func(error))
+	// Transfer is bytes on their way: a pull or a push. moved is told increments; size
+	// is -1 where it is not known yet.
 	Transfer(ctx context.Context, t Transfer) (_ context.Context, moved func(n int64), done func(error))
 }
 
+// Phase is what the engine spends time on.
+type Phase string
+
+// The phases.
+const (
+	Wait    Phase = "wait"    // for another stage
+	Unpack  Phase = "unpack"  // layers to where commands or copies see them; it reads them as they are pulled
+	Run     Phase = "run"     // a command
+	Copy    Phase = "copy"    // files to their places, and into a layer
+	Capture Phase = "capture" // what a command changed, into a layer
+)
+
 // Transfer names a movement of bytes.
 type Transfer struct {
-	Kind string // "pull", "unpack" or "push"
+	Kind string // "pull" or "push"
 	Name string // a reference or a digest
 	Size int64  // in bytes; -1 if unknown
 }
@@ -100,4 +115,8 @@ type Outcome struct {
 	Layer  v1.Layer // nil if the step left no layer, or nobody wants one
 	Files  int      // changes of files, if the step was done
 	Cached bool     // the step was not done: the cache had what it comes to
+	From   string   // where the cache had it
+	// Missed says in words why the cache did not have it, if it was asked. They may
+	// quote the Dockerfile and names of files.
+	Missed []string
 }

@@ -31,7 +31,11 @@ func (m multiObserver) Stage(ctx context.Context, s *plan.Stage) (context.Contex
 			ends = append(ends, end)
 		}
 	}
-	return ctx, func(err error) {
+	return ctx, endAll(ends)
+}
+
+func endAll(ends []func(error)) func(error) {
+	return func(err error) {
 		for _, end := range slices.Backward(ends) {
 			end(err)
 		}
@@ -66,6 +70,17 @@ func (m multiObserver) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (
 	}
 }
 
+func (m multiObserver) Phase(ctx context.Context, kind Phase) (context.Context, func(error)) {
+	ends := make([]func(error), 0, len(m))
+	for _, o := range m {
+		var end func(error)
+		if ctx, end = o.Phase(ctx, kind); end != nil {
+			ends = append(ends, end)
+		}
+	}
+	return ctx, endAll(ends)
+}
+
 func (m multiObserver) Transfer(ctx context.Context, t Transfer) (context.Context, func(int64), func(error)) {
 	ends := make([]func(error), 0, len(m))
 	moves := make([]func(int64), 0, len(m))
@@ -83,9 +98,5 @@ func (m multiObserver) Transfer(ctx context.Context, t Transfer) (context.Contex
 			for _, moved := range moves {
 				moved(n)
 			}
-		}, func(err error) {
-			for _, end := range slices.Backward(ends) {
-				end(err)
-			}
-		}
+		}, endAll(ends)
 }

@@ -35,6 +35,11 @@ func (r recorder) Step(ctx context.Context, _ *plan.Stage, s *plan.Step) (contex
 	return context.WithValue(ctx, recorderKey(r.name), true), r.output, func(o Outcome, err error) { r.say("step end %d %v", o.Files, err) }
 }
 
+func (r recorder) Phase(ctx context.Context, kind Phase) (context.Context, func(error)) {
+	r.say("phase %s", kind)
+	return context.WithValue(ctx, recorderKey(r.name), true), func(err error) { r.say("phase end %v", err) }
+}
+
 func (r recorder) Transfer(ctx context.Context, t Transfer) (context.Context, func(int64), func(error)) {
 	r.say("transfer %s", t.Name)
 	return context.WithValue(ctx, recorderKey(r.name), true), func(n int64) { r.say("moved %d", n) }, func(err error) { r.say("transfer end %v", err) }
@@ -71,6 +76,9 @@ func TestObservers_several(t *testing.T) {
 		t.Fatal(err)
 	}
 	endStep(Outcome{Files: 3}, nil)
+	ctx, endPhase := o.Phase(t.Context(), Unpack)
+	checkContext(ctx)
+	endPhase(nil)
 	ctx, moved, endTransfer := o.Transfer(t.Context(), Transfer{Name: "img"})
 	checkContext(ctx)
 	moved(7)
@@ -84,6 +92,8 @@ func TestObservers_several(t *testing.T) {
 		"a stage 2", "b stage 2", "c stage 2",
 		"a step RUN x", "b step RUN x", "c step RUN x",
 		"c step end 3 <nil>", "b step end 3 <nil>", "a step end 3 <nil>",
+		"a phase unpack", "b phase unpack", "c phase unpack",
+		"c phase end <nil>", "b phase end <nil>", "a phase end <nil>",
 		"a transfer img", "b transfer img", "c transfer img",
 		"a moved 7", "b moved 7", "c moved 7",
 		"c transfer end <nil>", "b transfer end <nil>", "a transfer end <nil>",

@@ -10,7 +10,7 @@ import (
 
 // reuse takes what the cache has in place of doing a step.
 func (s *stage) reuse(ctx context.Context, w *work, export bool) (result, error) {
-	r := result{step: w.Step, Outcome: Outcome{Cached: true}}
+	r := result{step: w.Step, Outcome: Outcome{Cached: true, From: w.entry.From}}
 	w.use = cache.Hit
 	if w.found.key == "" {
 		s.pass(w, w.readings)

@@ -215,7 +215,13 @@ func (s *stage) start(ctx context.Context) error {
 // them, nothing of a layer need be fetched.
 func (s *stage) catchUp(ctx context.Context) error {
 	if s.box == nil {
-		return s.known.load(ctx)
+		if s.known.isLoaded() {
+			return nil
+		}
+		ctx, end := s.build.Observer.Phase(ctx, Unpack)
+		err := s.known.load(ctx)
+		end(err)
+		return err
 	}
 	var layers []sandbox.Layer
 	for _, l := range s.layers[s.applied:] {
@@ -225,7 +231,10 @@ func (s *stage) catchUp(ctx context.Context) error {
 	if len(layers) == 0 {
 		return nil
 	}
-	return s.box.Apply(ctx, layers...)
+	ctx, end := s.build.Observer.Phase(ctx, Unpack)
+	err := s.box.Apply(ctx, layers...)
+	end(err)
+	return err
 }
 
 // inherit takes over layers and history of what FROM names.
@@ -299,6 +308,8 @@ func (s *stage) await(ctx context.Context, other *stage) error {
 		return other.err
 	default:
 	}
+	_, end := s.build.Observer.Phase(ctx, Wait)
+	defer func() { end(nil) }()
 	s.build.working.Release(1)
 	select {
 	case <-other.done:

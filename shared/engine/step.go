@@ -58,7 +58,12 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 		return r, context.Cause(ctx)
 	}
 	ctx, out, end := s.build.Observer.Step(ctx, s.plan, w.Step)
-	defer func() { end(r.Outcome, err) }()
+	defer func() {
+		if !r.Cached {
+			r.Missed = w.missed
+		}
+		end(r.Outcome, err)
+	}()
 	if w.entry != nil {
 		return s.reuse(ctx, w, export)
 	}
@@ -173,10 +178,12 @@ func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) erro
 		return errors.Join(err, o.close())
 	}
 	out := redact(output, s.build.secrets)
+	ctx, end := s.build.Observer.Phase(ctx, Run)
 	err = s.box.Run(ctx, sandbox.Process{
 		Args: op.Args, Env: append(slices.Clip(op.Env), o.env...), Dir: tree.Clean(op.Dir), User: op.User,
 		Files: op.Files, Mounts: o.mounts, Offline: op.Offline, Output: out,
 	})
+	end(err)
 	return errors.Join(err, out.Flush(), o.close())
 }
 

@@ -18,6 +18,10 @@ func (unobserved) Step(ctx context.Context, _ *plan.Stage, _ *plan.Step) (contex
 	return ctx, io.Discard, func(Outcome, error) {}
 }
 
+func (unobserved) Phase(ctx context.Context, _ Phase) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
 func (unobserved) Transfer(ctx context.Context, _ Transfer) (context.Context, func(int64), func(error)) {
 	return ctx, func(int64) {}, func(error) {}
 }

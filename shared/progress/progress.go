@@ -135,6 +135,11 @@ func stepLabel(st *plan.Stage, s *plan.Step) string {
 	return "[" + name + "]"
 }
 
+// Phase says nothing.
+func (p *Progress) Phase(ctx context.Context, _ engine.Phase) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
 // Transfer shows bytes on their way.
 func (p *Progress) Transfer(ctx context.Context, t engine.Transfer) (context.Context, func(int64), func(error)) {
 	label := t.Kind + " " + short(t.Name)

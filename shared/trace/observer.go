@@ -55,6 +55,10 @@ func (o observer) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (conte
 	}
 }
 
+func (o observer) Phase(ctx context.Context, kind engine.Phase) (context.Context, func(error)) {
+	return o.p.span(ctx, string(kind))
+}
+
 func (o observer) Transfer(ctx context.Context, t engine.Transfer) (context.Context, func(int64), func(error)) {
 	attrs := []attribute.KeyValue{attribute.String("kaniko.transfer.name", t.Name)}
 	if t.Size >= 0 {

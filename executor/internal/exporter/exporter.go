@@ -33,6 +33,8 @@ type Config struct {
 	LayoutPath string
 	// TarPath is a file for docker load; empty for none.
 	TarPath string
+	// Attachers attach, one after the other, to what was pushed.
+	Attachers []Attacher
 	// Notes are written when all else is done.
 	Notes []*Note
 
@@ -76,7 +78,12 @@ func (c *Config) Check(ctx context.Context) error {
 func New(c Config) engine.Exporter {
 	var all All
 	if c.Pushes() {
-		all = append(all, &Registry{Client: c.Client, Tags: c.Destinations, IgnoreImmutable: c.IgnoreImmutable, Pushed: c.Pushed})
+		r := &Registry{Client: c.Client, Tags: c.Destinations, IgnoreImmutable: c.IgnoreImmutable, Pushed: c.Pushed}
+		if len(c.Attachers) > 0 {
+			all = append(all, &attached{r, c.Attachers})
+		} else {
+			all = append(all, r)
+		}
 	}
 	if c.LayoutPath != "" {
 		all = append(all, &Layout{Path: c.LayoutPath})

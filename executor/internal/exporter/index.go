@@ -86,7 +86,11 @@ func (x *Index) Finish(ctx context.Context) (*image.Index, error) {
 		}
 	}
 	if x.registry != nil {
-		if err := x.config.PushIndex(ctx, index); err != nil {
+		results, err := x.config.pushIndex(ctx, index)
+		if err != nil {
+			return nil, err
+		}
+		if err := attach(ctx, x.config.Attachers, results, x.members(members, index)); err != nil {
 			return nil, err
 		}
 	}
@@ -98,9 +102,18 @@ func (x *Index) Finish(ctx context.Context) (*image.Index, error) {
 	return index, nil
 }
 
-// PushIndex puts an index, whose images are in every repository, under all tags. The
+// members are all that was pushed: the images, and the index that names them.
+func (x *Index) members(images []v1.Descriptor, index *image.Index) []member {
+	var all []member
+	for i, d := range images {
+		all = append(all, member{d, x.images[i]})
+	}
+	return append(all, member{descriptor: index.Descriptor()})
+}
+
+// pushIndex puts an index, whose images are in every repository, under all tags. The
 // error is a [PushError] unless ctx is done.
-func (c *Config) PushIndex(ctx context.Context, index *image.Index) error {
+func (c *Config) pushIndex(ctx context.Context, index *image.Index) ([]Result, error) {
 	results := make([]Result, len(c.Destinations))
 	var report sync.Mutex
 	var g errgroup.Group
@@ -118,5 +131,5 @@ func (c *Config) PushIndex(ctx context.Context, index *image.Index) error {
 		})
 	}
 	g.Wait()
-	return pushError(ctx, results)
+	return results, pushError(ctx, results)
 }

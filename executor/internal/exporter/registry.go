@@ -211,13 +211,19 @@ func (r *Registry) repositories() [][]name.Repository {
 // Image pushes what layers are not there yet, and the manifest under every tag.
 // The error is a [PushError] unless ctx is done.
 func (r *Registry) Image(ctx context.Context, img v1.Image) error {
+	_, err := r.deliver(ctx, img)
+	return err
+}
+
+// deliver is Image, and tells what came of each destination.
+func (r *Registry) deliver(ctx context.Context, img v1.Image) ([]Result, error) {
 	digest, err := img.Digest()
 	if err != nil {
-		return fmt.Errorf("push: %w", err)
+		return nil, fmt.Errorf("push: %w", err)
 	}
 	layers, err := img.Layers()
 	if err != nil {
-		return fmt.Errorf("push: %w", err)
+		return nil, fmt.Errorf("push: %w", err)
 	}
 	var g errgroup.Group
 	g.SetLimit(questions)
@@ -248,7 +254,7 @@ func (r *Registry) Image(ctx context.Context, img v1.Image) error {
 		})
 	}
 	g.Wait()
-	return pushError(ctx, results)
+	return results, pushError(ctx, results)
 }
 
 // reference is what an image with this digest is pushed under.

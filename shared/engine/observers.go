@@ -95,8 +95,8 @@ func (m multiObserver) Transfer(ctx context.Context, t Transfer) (context.Contex
 		}
 	}
 	return ctx, func(n int64) {
-			for _, moved := range moves {
-				moved(n)
-			}
-		}, endAll(ends)
+		for _, moved := range moves {
+			moved(n)
+		}
+	}, endAll(ends)
 }

@@ -132,7 +132,7 @@ func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, l
 		c.Host = nobody{}
 	}
 	if c.Limits.Stages <= 0 {
-		c.Limits.Stages = runtime.NumCPU()
+		c.Limits.Stages = runtime.GOMAXPROCS(0)
 	}
 	if c.Limits.Pushes <= 0 {
 		c.Limits.Pushes = defaultPushes

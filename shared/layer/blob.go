@@ -224,7 +224,7 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 	}
 	e := &Encoder{blob: b, file: f, digest: sha256.New(), diffID: sha256.New()}
 	sink := &sink{blob: b, w: io.MultiWriter(f, e.digest)}
-	if e.packed, err = o.Compression.writer(sink, o.Workers); err != nil {
+	if e.packed, err = o.Compression.writer(sink, o.Workers, o.Dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.packed), tarBuffer)
@@ -241,7 +241,7 @@ func (e *Encoder) Finish() (*Blob, error) {
 	err := errors.Join(e.Writer.Close(), e.tar.Flush())
 	err = errors.Join(err, e.packed.Close(), e.file.Close())
 	end := ending{digest: sum(e.digest), diffID: sum(e.diffID)}
-	if s, ok := e.packed.(*stargz); ok && err == nil {
+	if s, ok := e.packed.(described); ok && err == nil {
 		end.annotations = s.annotations()
 		end.diffID, err = s.diffID()
 	}
@@ -250,6 +250,12 @@ func (e *Encoder) Finish() (*Blob, error) {
 	}
 	e.blob.finish(end, err)
 	return e.blob, err
+}
+
+// described is a compression that has something to say of the layer once it is closed.
+type described interface {
+	annotations() map[string]string
+	diffID() (v1.Hash, error)
 }
 
 // Abort ends the layer with an error that all its readers get, and deletes it.

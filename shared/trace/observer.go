@@ -67,6 +67,17 @@ func (o observer) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (conte
 	}
 }
 
+// Transfers makes spans of pulls and pushes for those who have no engine; nil if tracing
+// is off.
+func (p *Provider) Transfers() func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
+	if !p.on() {
+		return nil
+	}
+	return func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
+		return observer{p}.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+	}
+}
+
 // ofCache is what the cache was to a step: whether it had it, and why not. It is nothing
 // if the cache was not asked.
 func ofCache(out engine.Outcome) []attribute.KeyValue {

@@ -74,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 		}
 		return strings.TrimSpace(value)
 	}
-	p := &Provider{tracer: noop.NewTracerProvider().Tracer(scope), warn: onlyOnce(o.Warn)}
+	p := &Provider{tracer: silent(), warn: onlyOnce(o.Warn)}
 	p.parent = oteltrace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(),
 		propagation.MapCarrier{"traceparent": env("TRACEPARENT"), "tracestate": env("TRACESTATE")}))
 	p.text, _ = strconv.ParseBool(env("KANIKO_TRACE_TEXT"))
@@ -82,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 		return p, nil
 	}
 	if err := p.open(ctx, o, env); err != nil {
-		return &Provider{warn: p.warn}, err
+		return &Provider{tracer: silent(), warn: p.warn}, err
 	}
 	return p, nil
 }
@@ -158,10 +158,21 @@ func (p *Provider) Release() {
 // Abandon closes the provider and tells nobody anything: another process goes on with
 // the work, and tells of all of it.
 func (p *Provider) Abandon() error {
+	for _, h := range p.held {
+		h.drop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flush)
+	defer cancel()
+	if p.sdk != nil {
+		p.warn(p.sdk.Shutdown(ctx)) // there is nothing to send
+	}
 	err := p.closeFile()
-	*p = Provider{warn: p.warn}
+	*p = Provider{tracer: silent(), warn: p.warn}
 	return err
 }
+
+// silent makes no spans.
+func silent() oteltrace.Tracer { return noop.NewTracerProvider().Tracer(scope) }
 
 // Close sends what has not been sent yet, and waits no longer than a few seconds
 // for that. It is to be called after the last span has ended, also when the
@@ -187,6 +198,20 @@ func (p *Provider) closeFile() error {
 		return nil
 	}
 	return p.file.close()
+}
+
+// Begin opens a provider and starts its first span, for a program that does one thing.
+// end ends both; its error is the one it is given, and those of files.
+func Begin(ctx context.Context, o Options, name string) (_ context.Context, _ *Provider, end func(error) error, err error) {
+	p, err := Open(ctx, o)
+	if err != nil {
+		return ctx, nil, nil, err
+	}
+	ctx, endSpan := p.Start(ctx, name, Past{})
+	return ctx, p, func(err error) error {
+		endSpan(err)
+		return errors.Join(err, p.Close())
+	}, nil
 }
 
 // Start begins the span that all others are in, as a child of TRACEPARENT. What was

@@ -101,7 +101,10 @@ func described(r *http.Request) []attribute.KeyValue {
 		attribute.String("url.scheme", r.URL.Scheme),
 	}
 	if template, repository := route(r.URL.Path); template != "" {
-		attrs = append(attrs, attribute.String("http.route", template), attribute.String("kaniko.repository", repository))
+		attrs = append(attrs, attribute.String("http.route", template))
+		if repository != "" {
+			attrs = append(attrs, attribute.String("kaniko.repository", repository))
+		}
 	} else {
 		attrs = append(attrs, attribute.String("url.path", r.URL.EscapedPath()))
 	}

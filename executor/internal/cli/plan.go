@@ -79,7 +79,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
 		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: userAgent(b.env.Getenv),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
-	b.client, b.tracing = client, &trace.Provider{}
+	b.client, b.tracing = client, &trace.Provider{} // what would be done is no build
 	if b.store, err = b.openStore(); err != nil {
 		return err
 	}

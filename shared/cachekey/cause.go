@@ -60,3 +60,11 @@ func (r rank) cause() Cause {
 	}
 	return UnknownChanged
 }
+
+// Causes are all that there are.
+func Causes() []Cause {
+	return []Cause{
+		NoEntry, Expired, Damaged, InstructionChanged, BaseChanged, ArgumentChanged, FilesChanged, SourceChanged, SettingsChanged,
+		EarlierChanged, RunAgain, OtherHistory, UnknownChanged,
+	}
+}

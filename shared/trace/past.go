@@ -19,7 +19,7 @@ type Past struct {
 type Part struct {
 	Name       string
 	Start, End time.Time
-	Kind       string // of what, in a word; may be empty
+	Kind       string // of build context, in a word; may be empty
 	// Failed names the type of the error if there was one.
 	Failed string `json:",omitempty"`
 }
@@ -45,7 +45,7 @@ func (p *Provider) tell(ctx context.Context, past Past) {
 	for _, part := range past.Parts {
 		_, span := p.tracer.Start(ctx, part.Name, oteltrace.WithTimestamp(part.Start))
 		if part.Kind != "" {
-			span.SetAttributes(attribute.String("kaniko."+part.Name+".kind", part.Kind))
+			span.SetAttributes(attribute.String("kaniko.context.kind", part.Kind))
 		}
 		if part.Failed != "" {
 			span.SetStatus(failed(""))

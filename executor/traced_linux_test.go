@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
@@ -85,6 +87,7 @@ func TestTraced(t *testing.T) {
 	j.cached(spans)
 	j.requests(spans)
 	j.files(spans)
+	j.resent()
 	j.told()
 	if t.Failed() {
 		t.Log(outline(spans))
@@ -313,6 +316,30 @@ func (j *job) files(spans map[string]span) {
 				j.t.Errorf("%s has no %s", path, word)
 			}
 		}
+	}
+}
+
+// resent: a collector takes the lines of a file as they are, and they are the same spans.
+func (j *job) resent() {
+	path := filepath.Join(j.dir, "out/trace.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	other := startCollector(j.t)
+	for line := range strings.Lines(string(text)) {
+		resp, err := http.Post("http://"+other.overHTTP+"/v1/traces", "application/json", strings.NewReader(line))
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			j.t.Errorf("the collector answers %s to a line of the file", resp.Status)
+		}
+	}
+	other.stop()
+	if diff := cmp.Diff(readSpans(j.t, path), readSpans(j.t, other.traces()), cmp.AllowUnexported(span{})); diff != "" {
+		j.t.Errorf("the file and what a collector makes of it:\n%s", diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
@@ -53,28 +54,35 @@ func protocolOf(env func(string) string, signal string) (string, error) {
 	return "", fmt.Errorf("the protocol %s is neither grpc nor http/protobuf", protocol)
 }
 
-// spanExporters are those that spans go to.
-func (p *Provider) spanExporters(ctx context.Context, o Options, env func(string) string) (all []sdktrace.SpanExporter, err error) {
+// again is how often what a collector refuses for now is tried again. The first wait of
+// OpenTelemetry's own is longer than the end of a build waits for all.
+func again() otlptracehttp.RetryConfig {
+	return otlptracehttp.RetryConfig{Enabled: true, InitialInterval: 500 * time.Millisecond, MaxInterval: 5 * time.Second, MaxElapsedTime: time.Minute}
+}
+
+// spanOutlets are where spans go, a batch at a time. A file has all of them; to a
+// collector more than the queue holds are lost, rather than that the build waits.
+func (p *Provider) spanOutlets(ctx context.Context, o Options, env func(string) string) (all []sdktrace.SpanProcessor, err error) {
 	if o.Files.TraceFile != "" {
 		if p.file, err = createFile(o.Files.TraceFile); err != nil {
 			return nil, err
 		}
-		all = append(all, otlptrace.NewUnstarted(p.file))
+		all = append(all, sdktrace.NewBatchSpanProcessor(otlptrace.NewUnstarted(p.file), sdktrace.WithBlocking()))
 	}
 	protocol, err := protocolOf(env, traces)
 	var e *otlptrace.Exporter
 	switch protocol {
 	case protocolHTTP:
-		e, err = otlptracehttp.New(ctx)
+		e, err = otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig(again())))
 	case protocolGRPC:
-		e, err = otlptracegrpc.New(ctx)
+		e, err = otlptracegrpc.New(ctx, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig(again())))
 	}
 	if err != nil {
 		p.warn(err)
 		return all, nil
 	}
 	if e != nil {
-		all = append(all, e)
+		all = append(all, sdktrace.NewBatchSpanProcessor(e))
 	}
 	return all, nil
 }
@@ -91,9 +99,9 @@ func (p *Provider) metricsOutlets(ctx context.Context, o Options, env func(strin
 	var e sdkmetric.Exporter
 	switch protocol {
 	case protocolHTTP:
-		e, err = otlpmetrichttp.New(ctx)
+		e, err = otlpmetrichttp.New(ctx, otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig(again())))
 	case protocolGRPC:
-		e, err = otlpmetricgrpc.New(ctx)
+		e, err = otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig(again())))
 	}
 	if err != nil {
 		p.warn(err)

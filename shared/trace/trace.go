@@ -89,15 +89,15 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 
 // open makes the parts that are wanted.
 func (p *Provider) open(ctx context.Context, o Options, env func(string) string) error {
-	exporters, err := p.spanExporters(ctx, o, env)
+	spans, err := p.spanOutlets(ctx, o, env)
 	if err != nil {
 		return err
 	}
-	readers, err := p.metricsOutlets(ctx, o, env)
+	numbers, err := p.metricsOutlets(ctx, o, env)
 	if err != nil {
 		return errors.Join(err, p.closeFile())
 	}
-	if len(exporters)+len(readers) == 0 {
+	if len(spans)+len(numbers) == 0 {
 		return nil
 	}
 	res, err := resource.New(ctx,
@@ -110,18 +110,18 @@ func (p *Provider) open(ctx context.Context, o Options, env func(string) string)
 	// The exporters report to a handler of the process; its default writes to
 	// standard error whenever it likes.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(p.warn))
-	if len(exporters) > 0 {
+	if len(spans) > 0 {
 		options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-		for _, e := range exporters {
-			h := &holding{SpanProcessor: sdktrace.NewBatchSpanProcessor(e), released: true}
+		for _, to := range spans {
+			h := &holding{SpanProcessor: to, released: true}
 			p.held = append(p.held, h)
 			options = append(options, sdktrace.WithSpanProcessor(h))
 		}
 		p.sdk = sdktrace.NewTracerProvider(options...)
 		p.tracer = p.sdk.Tracer(scope, oteltrace.WithInstrumentationVersion(o.Version))
 	}
-	if len(readers) > 0 {
-		p.metrics = newMetrics(res, o.Version, readers)
+	if len(numbers) > 0 {
+		p.metrics = newMetrics(res, o.Version, numbers)
 	}
 	return nil
 }

@@ -287,7 +287,7 @@ func (b *builder) config(ctx context.Context) (engine.Config, error) {
 	if c.Form, err = b.flags.out.form(); err != nil {
 		return c, err
 	}
-	b.context.Without = append(b.ownDirs(), b.flags.trace.Paths()...)
+	b.context.Without = b.ownPaths()
 	if c.Context, err = b.context.Open(b.dockerfile); err != nil {
 		return c, err
 	}

@@ -232,9 +232,10 @@ func (b *builder) contextDir() (string, error) {
 	return dir, nil
 }
 
-// ownDirs are the directories of this build, which no build context has.
-func (b *builder) ownDirs() []string {
-	var own []string
+// ownPaths are the directories of this build, and the files that tell of it, which no
+// build context has.
+func (b *builder) ownPaths() []string {
+	own := b.flags.trace.Paths()
 	if b.work != nil {
 		own = append(own, b.work.Path)
 	}

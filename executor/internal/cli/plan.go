@@ -124,6 +124,7 @@ func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (
 	if err != nil {
 		return nil, err
 	}
+	b.context.Without = b.ownPaths()
 	files, err := b.context.Open(b.dockerfile)
 	if err != nil {
 		return nil, err
@@ -131,6 +132,7 @@ func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (
 	contexts := map[string]tree.FS{}
 	for name, n := range b.contexts {
 		if n.location != nil {
+			n.location.Without = b.ownPaths()
 			if contexts[name], err = n.location.Open(buildcontext.Dockerfile{}); err != nil {
 				return nil, err
 			}

@@ -141,30 +141,35 @@ func (m *metrics) run(ctx context.Context, command string, took time.Duration, e
 	m.runs.Record(ctx, took.Seconds(), metric.WithAttributes(attrs...))
 }
 
-// close tells all. Files are written whatever a collector says; what is wrong with them
-// is the error.
+// close tells all, files first.
 func (m *metrics) close(ctx context.Context, warn func(error)) error {
 	if m == nil {
 		return nil
 	}
 	var wrong error
 	for _, o := range m.outlets {
-		var all metricdata.ResourceMetrics
-		err := o.reader.Collect(ctx, &all)
-		switch {
-		case o.exporter == nil && err == nil:
-			err = writeMetrics(o.path, &all)
-			fallthrough
-		case o.exporter == nil:
-			if err != nil {
-				wrong = errors.Join(wrong, &FileError{"metrics file", o.path, err})
-			}
-		default:
-			if err == nil {
-				err = o.exporter.Export(ctx, &all)
-			}
-			warn(errors.Join(err, o.exporter.Shutdown(ctx)))
-		}
+		wrong = errors.Join(wrong, o.tell(ctx, warn))
 	}
 	return wrong
+}
+
+// tell hands on what was measured. What is wrong with a file is the error; a collector
+// is a matter of a warning.
+func (o outlet) tell(ctx context.Context, warn func(error)) error {
+	var all metricdata.ResourceMetrics
+	err := o.reader.Collect(ctx, &all)
+	if o.exporter != nil {
+		if err == nil {
+			err = o.exporter.Export(ctx, &all)
+		}
+		warn(errors.Join(err, o.exporter.Shutdown(ctx)))
+		return nil
+	}
+	if err == nil {
+		err = writeMetrics(o.path, &all)
+	}
+	if err != nil {
+		return &FileError{"metrics file", o.path, err}
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ type Location struct {
 	// Fetched says that Dir is the build's own, with files from elsewhere: no link in
 	// it leads out.
 	Fetched bool
-	// Without are directories that are in no build context: what the build itself has
+	// Without are paths that are in no build context: what the build itself has
 	// under way, which may lie in Dir. Absolute.
 	Without []string
 

@@ -37,6 +37,7 @@ type flags struct {
 	keychain keychain.Options
 
 	cache cacheFlags
+	after afterFlags
 
 	reproducible    bool
 	singleSnapshot  bool
@@ -73,6 +74,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
+	f.after.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")

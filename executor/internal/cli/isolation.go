@@ -45,6 +45,7 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 	if choice.Grant.Carry, err = b.handOver(); err != nil {
 		return err
 	}
+	choice.Grant.Since = b.began
 	exit, err := isolated.Enter(ctx, choice.Grant)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ namespaces are allowed, in one of its own.`,
 			if grant == nil { // else the process before this one has told
 				f.legacy.tell(env.Log)
 			}
-			b := &builder{flags: f, env: env, grant: grant}
+			b := &builder{flags: f, env: env, grant: grant, began: began(grant)}
 			return b.run(cmd.Context())
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
 )
 
 // variant is the build for one platform.
@@ -48,6 +49,14 @@ func (b *builder) variants(ctx context.Context, file *dockerfile.File, bases pla
 		all = append(all, variant{platform, p})
 	}
 	return all, nil
+}
+
+// resolve makes the plans, for which bases are looked up.
+func (b *builder) resolve(ctx context.Context, file *dockerfile.File) ([]variant, error) {
+	ctx, end := b.observer.Phase(ctx, timeline.Resolve)
+	all, err := b.variants(ctx, file, b.images(b.bases))
+	end(err)
+	return all, err
 }
 
 // anyRuns reports whether a command is to be run for one of them.
@@ -123,7 +132,9 @@ func (b *builder) output(ctx context.Context, n int) (*output, error) {
 	}
 	index := exporter.NewIndex(c, form)
 	return &output{index, func(ctx context.Context, _ v1.Image) (v1.Hash, error) {
+		ctx, end := b.observer.Phase(ctx, engine.Deliver)
 		made, err := index.Finish(ctx)
+		end(err)
 		if err != nil {
 			return v1.Hash{}, err
 		}

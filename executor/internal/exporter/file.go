@@ -8,6 +8,15 @@ import (
 	"syscall"
 )
 
+// WriteFile makes a file of another kind than an image's appear with what write writes,
+// as the notes do. Errors are an [OutputError] of what.
+func WriteFile(what, path string, write func(io.Writer) error) error {
+	if err := writeFile(path, write); err != nil {
+		return &OutputError{what, path, err}
+	}
+	return nil
+}
+
 // writeFile makes a file of mode 0644 appear with what write writes, or leaves the
 // older one. A path that is no regular file, or that cannot be replaced because
 // it is a mount point or in a directory that cannot be written, as

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Grant is what [Probe] found to be allowed. It is what [New] builds upon.
@@ -36,6 +37,9 @@ type Grant struct {
 	// Carry is what the program that calls [Enter] hands to the one inside. It is not
 	// looked at.
 	Carry []byte
+	// Since is when that program began with what the one inside goes on with. It is not
+	// looked at.
+	Since time.Time
 	// Namespaces are the CLONE_NEW… flags for a command's first process.
 	Namespaces uintptr
 	// FreshProc says that a command can have a /proc and a pid namespace of its own.

@@ -70,18 +70,21 @@ type Ranked struct {
 	Step  *Step
 }
 
-// Slowest are the n steps that took longest, the longest first, without those that
-// took less than a hundredth of the build.
+// Work is how long the step took without waiting for other stages.
+func (s *Step) Work() time.Duration { return s.Took() - own(s.Phases)[engine.Wait] }
+
+// Slowest are the n steps whose work took longest, the longest first, without those
+// that took less than a hundredth of the build.
 func (t *Timeline) Slowest(n int) []Ranked {
 	var all []Ranked
 	for i := range t.Stages {
 		st := &t.Stages[i]
 		for j := range st.Steps {
-			if st.Steps[j].Took() >= t.Took/100 {
+			if st.Steps[j].Work() >= t.Took/100 {
 				all = append(all, Ranked{st, &st.Steps[j]})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Ranked) int { return cmp.Compare(b.Step.Took(), a.Step.Took()) })
+	slices.SortStableFunc(all, func(a, b Ranked) int { return cmp.Compare(b.Step.Work(), a.Step.Work()) })
 	return all[:min(n, len(all))]
 }

@@ -49,9 +49,14 @@ func (t *Timeline) writeTotals(b *strings.Builder) {
 		if row.Bytes > 0 {
 			bytes = Bytes(row.Bytes)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t\n", row.Kind, Seconds(row.Time), wall, share, times, bytes)
+		kind := string(row.Kind)
+		if row.Kind == Compress {
+			kind = "(" + kind + ")"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t\n", kind, Seconds(row.Time), wall, share, times, bytes)
 	}
 	tw.Flush() //nolint:errcheck // a strings.Builder takes all
+	b.WriteString("time counts twice what went on twice at once, wall does not; (compress) is a part of copy and capture\n")
 }
 
 // Shown are the totals without those of which there was nothing.
@@ -76,9 +81,9 @@ func (t *Timeline) Share(d time.Duration) string {
 func (t *Timeline) writeSlowest(b *strings.Builder) {
 	for i, r := range t.Slowest(slowest) {
 		if i == 0 {
-			b.WriteString("the steps that took longest:\n")
+			b.WriteString("the steps that took longest, without waiting for others:\n")
 		}
-		fmt.Fprintf(b, "%8s  %s %s (%s)\n", Seconds(r.Step.Took()), r.Label(), shown(r.Step.Text, textRoom), r.Step.Split())
+		fmt.Fprintf(b, "%8s  %s %s (%s)\n", Seconds(r.Step.Work()), r.Label(), shown(r.Step.Text, textRoom), r.Step.Split())
 		for _, why := range r.Step.Missed {
 			fmt.Fprintf(b, "%8s  not cached: %s\n", "", shown(why, 2*textRoom))
 		}

@@ -105,7 +105,7 @@ func (b *builder) made(v variant, img v1.Image) {
 	if b.flags.after.report == "" {
 		return
 	}
-	made, err := page.ImageOf(img)
+	made, err := page.ImageOf(img, v.plan)
 	if err != nil {
 		b.env.Log.Warn("the report does not show the image: " + err.Error())
 		return
@@ -150,8 +150,8 @@ func (b *builder) printTiming(t *timeline.Timeline) {
 // report is what the page shows.
 func (b *builder) report(t *timeline.Timeline, failed error) page.Report {
 	r := page.Report{
-		Program: "kaniko executor " + command.Release, Names: b.flags.out.destinations, Pushed: b.flags.out.pushes(),
-		Images: b.results, Timeline: t,
+		Program: "kaniko executor " + command.Release, Names: b.flags.out.destinations, Images: b.results, Plans: b.plans,
+		Cache: b.flags.cache.on, Timeline: t,
 	}
 	if b.digest != (v1.Hash{}) {
 		r.Digest = b.digest.String()

@@ -51,8 +51,9 @@ type builder struct {
 	work       *disk.Temp  // holds what is under way
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
-	// What came of it, for --report: the images, and the digest of the image or of the
-	// index of them.
+	// What came of it, for --report: the plans, the images, and the digest of the image
+	// or of the index of them.
+	plans   []*plan.Plan
 	results []page.Image
 	digest  v1.Hash
 }

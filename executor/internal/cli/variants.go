@@ -56,6 +56,9 @@ func (b *builder) resolve(ctx context.Context, file *dockerfile.File) ([]variant
 	ctx, end := b.observer.Phase(ctx, timeline.Resolve)
 	all, err := b.variants(ctx, file, b.images(b.bases))
 	end(err)
+	for _, v := range all {
+		b.plans = append(b.plans, v.plan)
+	}
 	return all, err
 }
 

@@ -16,7 +16,7 @@ type clocks struct {
 type clock struct {
 	Total
 	active int
-	since  time.Duration // when active left 0
+	seen   time.Duration // until when it has counted
 }
 
 func newClocks() clocks {
@@ -34,21 +34,22 @@ func (c *clocks) of(kind engine.Phase) *clock {
 	return c.by[Other]
 }
 
-// begin and end are called at times that do not go back.
-func (c *clocks) begin(kind engine.Phase, now time.Duration) {
-	c.of(kind).begin(now)
+// change notes that n more pieces of work of a kind go on, or less. It is called at times
+// that do not go back.
+func (c *clocks) change(kind engine.Phase, n int, now time.Duration) {
+	c.of(kind).change(n, now)
 	if kind != engine.Wait {
-		c.busy.begin(now)
+		c.busy.change(n, now)
 	}
 }
 
-func (c *clocks) end(kind engine.Phase, began, now time.Duration) {
-	k := c.of(kind)
-	k.Time += now - began
-	k.end(now)
-	if kind != engine.Wait {
-		c.busy.end(now)
+// past counts what went on alone from the beginning until now.
+func (c *clocks) past(kind engine.Phase, now time.Duration) {
+	for _, k := range []*clock{c.of(kind), &c.busy} {
+		k.Time += now
+		k.Wall += now
 	}
+	c.of(kind).Count++
 }
 
 // compress notes what the compressor held up of other phases.
@@ -59,24 +60,17 @@ func (c *clocks) compress(held time.Duration, bytes int64) {
 	k.Bytes += bytes
 }
 
-func (k *clock) begin(now time.Duration) {
-	if k.active == 0 {
-		k.since = now
-	}
-	k.active++
+func (k *clock) change(n int, now time.Duration) {
+	k.Total = k.at(now)
+	k.active, k.seen = k.active+n, now
 }
 
-func (k *clock) end(now time.Duration) {
-	if k.active--; k.active == 0 {
-		k.Wall += now - k.since
-	}
-}
-
-// at is the total at a time; what goes on counts until then, but in Time.
+// at is the total at a time; what goes on counts until then.
 func (k *clock) at(now time.Duration) Total {
 	t := k.Total
 	if k.active > 0 {
-		t.Wall += now - k.since
+		t.Wall += now - k.seen
+		t.Time += time.Duration(k.active) * (now - k.seen)
 	}
 	return t
 }

@@ -64,11 +64,9 @@ type step struct {
 type phase struct {
 	Phase
 	over bool
-	// What lies within it of other phases is not its own time: within counts them, and
-	// resumed is since when there are none.
-	outer   *phase
-	within  int
-	resumed time.Duration
+	// While phases lie within it the time is theirs; within counts them.
+	outer  *phase
+	within int
 }
 
 type transfer struct {
@@ -138,7 +136,7 @@ func (r *Recorder) Step(ctx context.Context, st *plan.Stage, s *plan.Step) (cont
 	defer r.mu.Unlock()
 	_, meta := s.Op.(plan.Meta)
 	one := &step{Step: Step{
-		Span: Span{Begin: r.now()}, Number: slices.Index(st.Steps, s) + 1, Text: clip(s.Text), At: s.At.String(), Meta: meta,
+		Span: Span{Begin: r.now()}, Number: slices.Index(st.Steps, s) + 1, Of: len(st.Steps), Text: clip(s.Text), At: s.At.String(), Meta: meta,
 	}}
 	at := placeOf(ctx)
 	if r.keep() && at.stage != nil {
@@ -195,12 +193,11 @@ func (r *Recorder) Phase(ctx context.Context, kind engine.Phase) (context.Contex
 	one := &phase{Phase: Phase{Span: Span{Begin: now}, Kind: kind}, outer: at.phase}
 	if outer := one.outer; outer != nil && !outer.over {
 		if outer.within++; outer.within == 1 {
-			r.clocks.end(outer.Kind, outer.resumed, now)
+			r.clocks.change(outer.Kind, -1, now)
 		}
 	}
 	r.clocks.of(kind).Count++
-	one.resumed = now
-	r.clocks.begin(kind, now)
+	r.clocks.change(kind, 1, now)
 	if r.keep() {
 		r.file(at, one)
 	}
@@ -232,12 +229,11 @@ func (r *Recorder) endPhase(one *phase) {
 	now := r.now()
 	one.End, one.over = now, true
 	if one.within == 0 {
-		r.clocks.end(one.Kind, one.resumed, now)
+		r.clocks.change(one.Kind, -1, now)
 	}
 	if outer := one.outer; outer != nil && !outer.over {
 		if outer.within--; outer.within == 0 {
-			outer.resumed = now
-			r.clocks.begin(outer.Kind, now)
+			r.clocks.change(outer.Kind, 1, now)
 		}
 	}
 }
@@ -249,7 +245,7 @@ func (r *Recorder) Transfer(ctx context.Context, t engine.Transfer) (context.Con
 	now, kind := r.now(), engine.Phase(t.Kind)
 	one := &transfer{Transfer: Transfer{Span: Span{Begin: now}, Kind: kind, Name: clip(t.Name), Size: t.Size}}
 	r.clocks.of(kind).Count++
-	r.clocks.begin(kind, now)
+	r.clocks.change(kind, 1, now)
 	if r.keep() {
 		r.transfers = append(r.transfers, one)
 	}
@@ -260,7 +256,7 @@ func (r *Recorder) Transfer(ctx context.Context, t engine.Transfer) (context.Con
 			return
 		}
 		one.End, one.over, one.Err = r.now(), true, failure(err)
-		r.clocks.end(kind, one.Begin, one.End)
+		r.clocks.change(kind, -1, one.End)
 		r.clocks.of(kind).Bytes += one.moved.Load()
 	}
 }
@@ -271,9 +267,7 @@ func (r *Recorder) Past(kind engine.Phase) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	r.clocks.of(kind).Count++
-	r.clocks.begin(kind, 0)
-	r.clocks.end(kind, 0, now)
+	r.clocks.past(kind, now)
 	if r.keep() {
 		r.phases = append(r.phases, &phase{Phase: Phase{Span: Span{End: now}, Kind: kind}, over: true})
 	}

@@ -1,6 +1,10 @@
 package timeline
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Timeline is what was recorded until now. What goes on ends now.
 func (r *Recorder) Timeline() *Timeline {
@@ -12,6 +16,7 @@ func (r *Recorder) Timeline() *Timeline {
 	for _, st := range r.stages {
 		t.Stages = append(t.Stages, st.until(now))
 	}
+	t.sort()
 	for _, one := range r.transfers {
 		copied := one.Transfer
 		copied.Moved = one.moved.Load()
@@ -23,13 +28,26 @@ func (r *Recorder) Timeline() *Timeline {
 	return t
 }
 
+// sort brings stages, which may begin in any order, into the Dockerfile's, those for one
+// platform together. What is built once more follows what it is built instead of.
+func (t *Timeline) sort() {
+	platforms := map[string]int{}
+	for _, st := range t.Stages {
+		if _, ok := platforms[st.Platform]; !ok {
+			platforms[st.Platform] = len(platforms)
+		}
+	}
+	slices.SortStableFunc(t.Stages, func(a, b Stage) int {
+		return cmp.Or(cmp.Compare(platforms[a.Platform], platforms[b.Platform]), cmp.Compare(a.Index, b.Index))
+	})
+}
+
 // totals are those of the clocks, with what transfers under way have moved.
 func (r *Recorder) totals(now time.Duration) []Total {
 	all := r.clocks.totals(now)
 	for _, one := range r.transfers {
 		for i := range all {
 			if !one.over && all[i].Kind == one.Kind {
-				all[i].Time += now - one.Begin
 				all[i].Bytes += one.moved.Load()
 			}
 		}

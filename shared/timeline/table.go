@@ -90,9 +90,9 @@ func (t *Timeline) writeSlowest(b *strings.Builder) {
 	}
 }
 
-// Label names a step by its stage and its number.
+// Label names a step as the log does.
 func (r Ranked) Label() string {
-	return fmt.Sprintf("[%s %d]", shown(r.Stage.Title(), textRoom), r.Step.Number)
+	return fmt.Sprintf("[%s %d/%d]", shown(r.Stage.Title(), textRoom), r.Step.Number, r.Step.Of)
 }
 
 // Title is the stage's name, or its number.

@@ -47,7 +47,7 @@ type Timeline struct {
 	Began     time.Time
 	Took      time.Duration
 	Totals    []Total // one of each kind, in the order of the table
-	Stages    []Stage // in the order in which they began
+	Stages    []Stage // in the Dockerfile's order
 	Phases    []Phase // those outside of stages
 	Transfers []Transfer
 	Dropped   int // stages, steps, phases and transfers that are in totals only
@@ -88,6 +88,7 @@ const (
 type Step struct {
 	Span
 	Number int    // from 1
+	Of     int    // how many the stage has
 	Text   string // on one line, as the user wrote it
 	At     string // where in the Dockerfile
 	Meta   bool   // it is about the image's configuration only

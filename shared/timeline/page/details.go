@@ -33,7 +33,7 @@ func (b *builder) stages() []stageView {
 		for j := range st.Steps {
 			s := &st.Steps[j]
 			failed = failed || s.State == timeline.Failed
-			v.Steps = append(v.Steps, b.step(st, s))
+			v.Steps = append(v.Steps, b.step(s))
 		}
 		if !failed { // else the step has it
 			v.Err = st.Err
@@ -43,8 +43,8 @@ func (b *builder) stages() []stageView {
 	return all
 }
 
-func (b *builder) step(st *timeline.Stage, s *timeline.Step) stepView {
-	v := stepView{Anchor: anchor(st, s), Text: s.Text, Number: s.Number, Meta: s.Meta, State: s.State, StateText: string(s.State), Missed: s.Missed}
+func (b *builder) step(s *timeline.Step) stepView {
+	v := stepView{Anchor: b.anchors[s], Text: s.Text, Number: s.Number, Meta: s.Meta, State: s.State, StateText: string(s.State), Missed: s.Missed}
 	if s.Meta {
 		return v
 	}
@@ -106,7 +106,7 @@ func (b *builder) images() []imageView {
 }
 
 func (b *builder) layer(img Image, i int, l Layer) layerView {
-	v := layerView{Number: i + 1, Size: timeline.Bytes(l.Size), Digest: l.Digest, Short: strings.TrimPrefix(short(l.Digest), "sha256:"), Class: "k-copy"}
+	v := layerView{Number: i + 1, Size: timeline.Bytes(l.Size), Digest: l.Digest, Short: strings.TrimPrefix(short(l.Digest), "sha256:"), Class: "k-layer"}
 	if img.Size > 0 {
 		v.Share = round(100 * float64(l.Size) / float64(img.Size))
 		v.Percent = fmt.Sprintf("%.0f%%", v.Share)
@@ -121,7 +121,7 @@ func (b *builder) layer(img Image, i int, l Layer) layerView {
 		for k := range st.Steps {
 			s := &st.Steps[k]
 			if s.Digest == l.Digest {
-				v.Step, v.Cached = ref(timeline.Ranked{Stage: st, Step: s}), s.State == timeline.Cached
+				v.Step, v.Cached = b.ref(timeline.Ranked{Stage: st, Step: s}), s.State == timeline.Cached
 				if v.Cached {
 					v.Class = "k-cached"
 				}

@@ -79,7 +79,7 @@ func (b *builder) stageGroup(st *timeline.Stage) group {
 	g := group{Title: title, Note: b.stageNote(st), Bar: &whole, Took: timeline.Seconds(st.Took())}
 	for i := range st.Steps {
 		if s := &st.Steps[i]; !s.Meta {
-			g.Rows = append(g.Rows, b.stepRow(st, s))
+			g.Rows = append(g.Rows, b.stepRow(s))
 		}
 	}
 	for _, p := range st.Phases {
@@ -111,9 +111,9 @@ func (b *builder) severalPlatforms() bool {
 }
 
 // stepRow has the step as a whole with its phases in front of it.
-func (b *builder) stepRow(st *timeline.Stage, s *timeline.Step) row {
+func (b *builder) stepRow(s *timeline.Step) row {
 	r := row{
-		Anchor: anchor(st, s), Label: fmt.Sprintf("%d %s", s.Number, s.Text), Full: s.Text, State: s.State,
+		Anchor: b.anchors[s], Label: fmt.Sprintf("%d %s", s.Number, s.Text), Full: s.Text, State: s.State,
 		Took: timeline.Seconds(s.Took()), Says: b.says(s.Span, cmp.Or(s.Split(), "nothing to tell")),
 	}
 	class := "k-other"

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/timeline"
@@ -23,7 +22,7 @@ type view struct {
 	Facts            []fact
 	Brief            []sentence
 	Kinds            []kindRow
-	Legend           []engine.Phase
+	Legend           []legend
 	Axis             axis
 	Groups           []group
 	NotShown         string
@@ -53,12 +52,13 @@ type stepRef struct{ Anchor, Label, Text string }
 // builder makes a view.
 type builder struct {
 	Report
-	t    *timeline.Timeline
-	plot plot
+	t       *timeline.Timeline
+	plot    plot
+	anchors map[*timeline.Step]string
 }
 
 func newView(r Report) *view {
-	b := &builder{Report: r, t: r.Timeline, plot: plot{r.Timeline.Took}}
+	b := &builder{Report: r, t: r.Timeline, plot: plot{r.Timeline.Took}, anchors: anchors(r.Timeline)}
 	if r.Failure != nil {
 		f := *r.Failure
 		f.Output = nil
@@ -138,14 +138,14 @@ func (b *builder) brief() []sentence {
 		if i > 0 {
 			before = "then "
 		}
-		all = append(all, sentence{before, ref(r), ", " + timeline.Seconds(r.Step.Work()) + " (" + r.Step.Split() + ")"})
+		all = append(all, sentence{before, b.ref(r), ", " + timeline.Seconds(r.Step.Work()) + " (" + r.Step.Split() + ")"})
 	}
 	if first := b.firstMiss(); first != nil {
 		why := "."
 		if len(first.Step.Missed) > 0 {
 			why = ": " + first.Step.Missed[0]
 		}
-		all = append(all, sentence{"The first step that the cache did not have: ", ref(*first), why})
+		all = append(all, sentence{"The first step that the cache did not have: ", b.ref(*first), why})
 	}
 	return all
 }
@@ -172,7 +172,7 @@ func (b *builder) failedStep() *stepRef {
 		st := &b.t.Stages[i]
 		for j := range st.Steps {
 			if st.Steps[j].State == timeline.Failed {
-				return ref(timeline.Ranked{Stage: st, Step: &st.Steps[j]})
+				return b.ref(timeline.Ranked{Stage: st, Step: &st.Steps[j]})
 			}
 		}
 	}
@@ -207,13 +207,33 @@ func (b *builder) kinds() []kindRow {
 	return rows
 }
 
-// legend are the kinds that bars are of.
-func (b *builder) legend() []engine.Phase {
-	var all []engine.Phase
+// legend is what a colour of bars means.
+type legend struct {
+	Kind engine.Phase // the first that has it
+	Text string
+}
+
+// legend has those that the page shows. What goes on around stages has one colour, for
+// it goes on at other times.
+func (b *builder) legend() []legend {
+	var all []legend
+	around := -1
 	for _, t := range b.t.Shown() {
-		if t.Kind != timeline.Compress {
-			all = append(all, t.Kind)
+		switch t.Kind {
+		case timeline.Compress:
+		case timeline.Prepare, timeline.Resolve, engine.Ask, engine.Deliver:
+			if around >= 0 {
+				all[around].Text += ", " + string(t.Kind)
+				break
+			}
+			around = len(all)
+			fallthrough
+		default:
+			all = append(all, legend{t.Kind, string(t.Kind)})
 		}
+	}
+	if cached, _ := b.t.Steps(); cached > 0 {
+		all = append(all, legend{"cached", "cached"})
 	}
 	return all
 }
@@ -280,13 +300,19 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-func ref(r timeline.Ranked) *stepRef {
-	return &stepRef{Anchor: anchor(r.Stage, r.Step), Label: r.Label(), Text: cut(r.Step.Text)}
+func (b *builder) ref(r timeline.Ranked) *stepRef {
+	return &stepRef{Anchor: b.anchors[r.Step], Label: r.Label(), Text: cut(r.Step.Text)}
 }
 
-// anchor is the id of a step's entry.
-func anchor(st *timeline.Stage, s *timeline.Step) string {
-	return fmt.Sprintf("step-%d-%d", st.Begin/time.Nanosecond, s.Begin/time.Nanosecond)
+// anchors are the ids of steps' entries.
+func anchors(t *timeline.Timeline) map[*timeline.Step]string {
+	all := map[*timeline.Step]string{}
+	for i := range t.Stages {
+		for j := range t.Stages[i].Steps {
+			all[&t.Stages[i].Steps[j]] = fmt.Sprintf("step-%d-%d", i+1, j+1)
+		}
+	}
+	return all
 }
 
 // cut makes a text one that can be a part of a sentence.

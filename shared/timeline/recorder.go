@@ -262,7 +262,7 @@ func (r *Recorder) Transfer(ctx context.Context, t engine.Transfer) (context.Con
 }
 
 // Past adds a phase from the beginning of the build until now, of which nobody told
-// when it began.
+// when it began. It comes before all others.
 func (r *Recorder) Past(kind engine.Phase) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -35,7 +35,8 @@ func (t *Timeline) WriteTable(w io.Writer) error {
 }
 
 func (t *Timeline) writeTotals(b *strings.Builder) {
-	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var rows strings.Builder
+	tw := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "\ttime\twall\tof all\ttimes\tbytes\t")
 	for _, row := range t.Shown() {
 		wall, share := "", ""
@@ -56,6 +57,9 @@ func (t *Timeline) writeTotals(b *strings.Builder) {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t\n", kind, Seconds(row.Time), wall, share, times, bytes)
 	}
 	tw.Flush() //nolint:errcheck // a strings.Builder takes all
+	for line := range strings.Lines(rows.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
 	b.WriteString("time counts twice what went on twice at once, wall does not; (compress) is a part of copy and capture\n")
 }
 

@@ -37,6 +37,9 @@ func (t *Timeline) sort() {
 			platforms[st.Platform] = len(platforms)
 		}
 	}
+	for i := range t.Stages {
+		t.Stages[i].Several = len(platforms) > 1
+	}
 	slices.SortStableFunc(t.Stages, func(a, b Stage) int {
 		return cmp.Or(cmp.Compare(platforms[a.Platform], platforms[b.Platform]), cmp.Compare(a.Index, b.Index))
 	})

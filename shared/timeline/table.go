@@ -94,8 +94,11 @@ func (t *Timeline) writeSlowest(b *strings.Builder) {
 	}
 }
 
-// Label names a step as the log does.
+// Label names a step as the log does and, if there are several, its platform.
 func (r Ranked) Label() string {
+	if r.Stage.Several {
+		return fmt.Sprintf("[%s for %s %d/%d]", shown(r.Stage.Title(), textRoom), r.Stage.Platform, r.Step.Number, r.Step.Of)
+	}
 	return fmt.Sprintf("[%s %d/%d]", shown(r.Stage.Title(), textRoom), r.Step.Number, r.Step.Of)
 }
 
@@ -158,12 +161,13 @@ func (t *Timeline) Attrs() []slog.Attr {
 
 // slow is a step in a log that programs read.
 type slow struct {
-	Stage  string   `json:"stage"`
-	Step   int      `json:"step"`
-	Text   string   `json:"text"`
-	Took   float64  `json:"took"`
-	State  State    `json:"state"`
-	Missed []string `json:"missed,omitempty"`
+	Stage    string   `json:"stage"`
+	Platform string   `json:"platform,omitempty"` // if there are several
+	Step     int      `json:"step"`
+	Text     string   `json:"text"`
+	Took     float64  `json:"took"`
+	State    State    `json:"state"`
+	Missed   []string `json:"missed,omitempty"`
 	// Parts are in seconds.
 	Parts map[engine.Phase]float64 `json:"parts"`
 }
@@ -175,7 +179,14 @@ func (t *Timeline) slowestAttr() []slow {
 		for _, p := range r.Step.Parts() {
 			parts[p.Kind] = p.Took.Seconds()
 		}
-		all = append(all, slow{r.Stage.Title(), r.Step.Number, r.Step.Text, r.Step.Took().Seconds(), r.Step.State, r.Step.Missed, parts})
+		one := slow{
+			Stage: r.Stage.Title(), Step: r.Step.Number, Text: r.Step.Text, Took: r.Step.Took().Seconds(), State: r.Step.State,
+			Missed: r.Step.Missed, Parts: parts,
+		}
+		if r.Stage.Several {
+			one.Platform = r.Stage.Platform
+		}
+		all = append(all, one)
 	}
 	return all
 }

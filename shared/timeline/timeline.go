@@ -67,6 +67,7 @@ type Stage struct {
 	Index    int
 	Name     string // empty without
 	Platform string // such as linux/arm64
+	Several  bool   // there are stages for other platforms too
 	Base     string // what FROM names: an image, a stage, or scratch
 	Err      string // why it failed; empty if it did not
 	Steps    []Step

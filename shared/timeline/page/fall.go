@@ -92,22 +92,12 @@ func (b *builder) stageGroup(st *timeline.Stage) group {
 	return g
 }
 
-// stageNote is what a stage starts from and, if there are several, its platform.
+// stageNote is, if there are several, a stage's platform, and what it starts from.
 func (b *builder) stageNote(st *timeline.Stage) string {
-	note := "from " + st.Base
-	if b.severalPlatforms() {
-		note += ", for " + st.Platform
+	if st.Several {
+		return "for " + st.Platform + ", from " + st.Base
 	}
-	return note
-}
-
-func (b *builder) severalPlatforms() bool {
-	for _, st := range b.t.Stages {
-		if st.Platform != b.t.Stages[0].Platform {
-			return true
-		}
-	}
-	return len(b.Report.Images) > 1
+	return "from " + st.Base
 }
 
 // stepRow has the step as a whole with its phases in front of it.

@@ -41,7 +41,7 @@ func built() Report {
 	for n, platform := range []string{"linux/amd64", "linux/arm64"} {
 		at := float64(n) * 90
 		t.Stages = append(t.Stages, timeline.Stage{
-			Span: seconds(at+.7, at+80), Name: "build", Platform: platform, Base: long + ":1@" + digest("b"),
+			Span: seconds(at+.7, at+80), Name: "build", Platform: platform, Several: true, Base: long + ":1@" + digest("b"),
 			Phases: []timeline.Phase{{Span: seconds(at+79, at+80), Kind: engine.Unpack}},
 			Steps: []timeline.Step{
 				{Span: seconds(at+.7, at+.7), Number: 1, Of: 4, Text: "WORKDIR /src", State: timeline.Cached, From: long + "/cache", Digest: digest("1"), Size: 100},
@@ -58,7 +58,7 @@ func built() Report {
 				},
 			},
 		}, timeline.Stage{
-			Span: seconds(at+.7, at+85), Index: 1, Platform: platform, Base: "scratch",
+			Span: seconds(at+.7, at+85), Index: 1, Platform: platform, Several: true, Base: "scratch",
 			Steps: []timeline.Step{{
 				Span: seconds(at+.7, at+85), Number: 1, Of: 1, Text: "COPY --from=build /out /", State: timeline.Done, Files: 1, Digest: digest("4"), Size: 30e6,
 				Phases: []timeline.Phase{{Span: seconds(at+.7, at+80), Kind: engine.Wait}, {Span: seconds(at+80, at+85), Kind: engine.Copy}},

@@ -60,7 +60,11 @@ func (t *Timeline) writeTotals(b *strings.Builder) {
 	for line := range strings.Lines(rows.String()) {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	b.WriteString("time counts twice what went on twice at once, wall does not; (compress) is a part of copy and capture\n")
+	b.WriteString("time counts twice what went on twice at once, wall does not")
+	if t.Total(Compress).Count > 0 {
+		b.WriteString("; (compress) is a part of copy and capture")
+	}
+	b.WriteString("\n")
 }
 
 // Shown are the totals without those of which there was nothing.

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,6 +33,16 @@ func (t *Timeline) WriteTable(w io.Writer) error {
 	t.writeSlowest(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Print writes the table or, where the log is for programs, a record of it there. There
+// is nobody to tell if it cannot be written.
+func (t *Timeline) Print(w io.Writer, log *slog.Logger, forPrograms bool) {
+	if forPrograms {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "timing", t.Attrs()...)
+		return
+	}
+	t.WriteTable(w) //nolint:errcheck // as for the log
 }
 
 func (t *Timeline) writeTotals(b *strings.Builder) {

@@ -123,7 +123,7 @@ func (b *builder) tell(failed error) error {
 	b.recorder.Close()
 	t := b.recorder.Timeline()
 	if b.flags.after.timing {
-		b.printTiming(t)
+		t.Print(b.env.Stderr, b.env.Log, b.env.LogsJSON())
 	}
 	if b.flags.after.report == "" {
 		return nil
@@ -131,20 +131,6 @@ func (b *builder) tell(failed error) error {
 	return exporter.WriteFile("report", b.flags.after.report, func(w io.Writer) error {
 		return page.Write(w, b.report(t, failed))
 	})
-}
-
-// printTiming prints the table. In a log of JSON it is one record.
-func (b *builder) printTiming(t *timeline.Timeline) {
-	if b.env.LogsJSON() {
-		attrs := t.Attrs()
-		args := make([]any, len(attrs))
-		for i, a := range attrs {
-			args[i] = a
-		}
-		b.env.Log.Info("timing", args...)
-		return
-	}
-	t.WriteTable(b.env.Stderr) //nolint:errcheck // as for the log, there is nobody left to tell
 }
 
 // report is what the page shows.

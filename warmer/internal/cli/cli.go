@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
 	"github.com/kaniko-suite/kaniko/warmer/internal/warm"
 )
 
@@ -55,6 +56,7 @@ type runner struct {
 	flags    flags
 	env      *command.Env
 	progress *progress.Progress
+	observer engine.Observer
 	client   *registry.Client
 	store    *base.Store
 }
@@ -105,9 +107,20 @@ func (r *runner) show() (end func()) {
 	if screen != nil {
 		r.env.LogTo(r.progress.Writer())
 	}
+	r.observer = r.progress
+	tell := func() {}
+	if r.flags.timing {
+		recorder := timeline.New(time.Now())
+		r.observer = engine.Observers(r.progress, recorder)
+		tell = func() {
+			recorder.Close()
+			recorder.Timeline().Print(r.env.Stderr, r.env.Log, r.env.LogsJSON())
+		}
+	}
 	return func() {
 		r.progress.Close()
 		r.env.LogTo(r.env.Stderr)
+		tell()
 	}
 }
 
@@ -124,7 +137,7 @@ func (r *runner) connect() error {
 		UserAgent: "kaniko-warmer/" + command.Release,
 		Warn:      func(text string) { r.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
-			return r.progress.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+			return r.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
 	return nil

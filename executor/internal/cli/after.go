@@ -120,6 +120,9 @@ func (b *builder) tell(failed error) error {
 	if b.recorder == nil {
 		return nil
 	}
+	if b.progress == nil { // it ended before it was observed
+		b.recorder.Past(timeline.Prepare)
+	}
 	b.recorder.Close()
 	t := b.recorder.Timeline()
 	if b.flags.after.timing {

@@ -77,7 +77,8 @@ func startChromium(t *testing.T) *chromium {
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home)
 	cmd.ExtraFiles = []*os.File{theirs, ours} // 3 and 4
 	var said bytes.Buffer
-	cmd.Stderr = &said
+	cmd.Stderr = &said // so that Wait waits for its children too
+	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

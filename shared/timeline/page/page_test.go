@@ -326,6 +326,30 @@ func TestWrite_says(t *testing.T) {
 	}
 }
 
+// Of very many transfers those that took longest are drawn, and the page says so.
+func TestWrite_many(t *testing.T) {
+	r := built()
+	r.Timeline.Transfers, r.Timeline.Dropped = nil, 7
+	for i := range mostTransfers + 600 {
+		took := time.Millisecond
+		if i == 500 {
+			took = time.Minute
+		}
+		r.Timeline.Transfers = append(r.Timeline.Transfers, timeline.Transfer{
+			Span: timeline.Span{Begin: time.Second, End: time.Second + took}, Kind: timeline.Pull, Name: fmt.Sprintf("example.com/pulled-%d", i), Moved: 1,
+		})
+	}
+	_, text := write(t, r)
+	if n := strings.Count(text, `title="example.com/pulled-`); n != mostTransfers {
+		t.Errorf("%d pulls are drawn", n)
+	}
+	for _, want := range []string{"There were 607 more", "pulled-500<"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
 // The same build is the same page.
 func TestWrite_again(t *testing.T) {
 	_, one := write(t, built())

@@ -185,11 +185,16 @@ func layerOf(out engine.Outcome) (digest string, size int64) {
 	return digest, size
 }
 
-// Phase implements [engine.Observer].
+// Phase implements [engine.Observer]. A phase of a kind that is not in the table is a part
+// of the one that it lies within.
 func (r *Recorder) Phase(ctx context.Context, kind engine.Phase) (context.Context, func(error)) {
+	at := placeOf(ctx)
+	if at.phase != nil && !slices.Contains(kinds(), kind) {
+		return ctx, func(error) {}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, now := placeOf(ctx), r.now()
+	now := r.now()
 	one := &phase{Phase: Phase{Span: Span{Begin: now}, Kind: kind}, outer: at.phase}
 	if outer := one.outer; outer != nil && !outer.over {
 		if outer.within++; outer.within == 1 {

@@ -13,7 +13,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
-// witness notes which phases there were, each with what it lies within.
+// witness notes which phases there were, each with the step it lies within. Those that are
+// parts of them it leaves out.
 type witness struct {
 	mu       sync.Mutex
 	phases   []string
@@ -43,6 +44,11 @@ func (w *witness) Step(ctx context.Context, _ *plan.Stage, s *plan.Step) (contex
 }
 
 func (w *witness) Phase(ctx context.Context, kind engine.Phase) (context.Context, func(error)) {
+	switch kind {
+	case engine.Ask, engine.Wait, engine.Unpack, engine.Run, engine.Copy, engine.Capture, engine.Deliver:
+	default:
+		return ctx, func(error) {}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	outer, _ := ctx.Value(withinKey{}).(string)

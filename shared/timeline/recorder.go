@@ -185,14 +185,16 @@ func layerOf(out engine.Outcome) (digest string, size int64) {
 	return digest, size
 }
 
-// Phase implements [engine.Observer].
+// Phase implements [engine.Observer]. A phase of a kind that is not in the table is a part
+// of the one that it lies within.
 func (r *Recorder) Phase(ctx context.Context, kind engine.Phase) (context.Context, func(error)) {
-	if kind == engine.Decode || kind == engine.Encode {
-		return ctx, func(error) {} // they lie within others; what compressing held up is told with the step
+	at := placeOf(ctx)
+	if at.phase != nil && !slices.Contains(kinds(), kind) {
+		return ctx, func(error) {}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, now := placeOf(ctx), r.now()
+	now := r.now()
 	one := &phase{Phase: Phase{Span: Span{Begin: now}, Kind: kind}, outer: at.phase}
 	if outer := one.outer; outer != nil && !outer.over {
 		if outer.within++; outer.within == 1 {

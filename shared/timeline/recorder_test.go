@@ -94,7 +94,7 @@ func TestTotals(t *testing.T) {
 		endUnpack(nil)
 		spend(stepCtx, r, engine.Run, 10)
 		captured, endCapture := r.Phase(stepCtx, engine.Capture)
-		wait(1)
+		spend(captured, r, "a kind of its own", 1) // which is capturing as well
 		spend(captured, r, engine.Wait, 4)
 		wait(1)
 		endCapture(nil)

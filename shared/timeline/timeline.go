@@ -33,8 +33,8 @@ const (
 	Other   = engine.Phase("other")   // none of the others went on
 )
 
-// kinds are all, in the order in which they are shown. What is told of another is
-// counted with Other.
+// kinds are all, in the order in which they are shown. What is told of another, and lies
+// within none of these, is counted with Other.
 func kinds() []engine.Phase {
 	return []engine.Phase{
 		Prepare, Resolve, engine.Ask, Pull, engine.Unpack, engine.Run, engine.Copy, engine.Capture, Compress, Push, engine.Deliver,

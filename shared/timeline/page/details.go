@@ -19,7 +19,6 @@ type stepView struct {
 	Number       int
 	Meta         bool
 	State        timeline.State
-	StateText    string
 	Details      string
 	Missed       []string
 }
@@ -44,7 +43,7 @@ func (b *builder) stages() []stageView {
 }
 
 func (b *builder) step(s *timeline.Step) stepView {
-	v := stepView{Anchor: b.anchors[s], Text: s.Text, Number: s.Number, Meta: s.Meta, State: s.State, StateText: string(s.State), Missed: s.Missed}
+	v := stepView{Anchor: b.anchors[s], Text: s.Text, Number: s.Number, Meta: s.Meta, State: s.State, Missed: s.Missed}
 	if s.Meta {
 		return v
 	}

@@ -8,7 +8,6 @@ package page
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -16,9 +15,6 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/timeline"
 )
-
-//go:embed page.html
-var pageText string
 
 //go:embed style.css
 var styleText string
@@ -87,11 +83,7 @@ func ImageOf(img v1.Image, p *plan.Plan) (Image, error) {
 
 // Write writes the page.
 func Write(w io.Writer, r Report) error {
-	t, err := template.New("page").Parse(pageText)
-	if err == nil {
-		err = t.Execute(w, newView(r))
-	}
-	if err != nil {
+	if _, err := io.WriteString(w, render(newView(r))); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil

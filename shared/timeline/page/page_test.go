@@ -300,11 +300,20 @@ func TestFaults(t *testing.T) {
 func TestWrite_escapes(t *testing.T) {
 	for name, r := range map[string]Report{"built": built(), "failed": failed()} {
 		_, text := write(t, r)
-		for _, never := range []string{"<script", "<b>bold", "<i>words", "<again>", "<all>", "\x1b", "ZgotmplZ"} {
+		for _, never := range []string{"<script", "<b>bold", "<i>words", "<again>", "<all>", "\x1b"} {
 			if strings.Contains(text, never) {
 				t.Errorf("%s: the page has %q", name, never)
 			}
 		}
+	}
+}
+
+func TestDocument_put(t *testing.T) {
+	d := &document{}
+	d.put(`<a title="%s" style="left:%v%%">%s%s%d</a>`, `" onclick='x'`, 12.5, timeline.State("<b>"), []string{"&"}, 3)
+	want := `<a title="&#34; onclick=&#39;x&#39;" style="left:12.5%">&lt;b&gt;[&amp;]3</a>`
+	if diff := cmp.Diff(want, d.b.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -322,6 +331,30 @@ func TestWrite_says(t *testing.T) {
 	for _, want := range []string{"Why it failed", "exit status 7", "try &lt;again&gt;", "red &lt;i&gt;words", "&gt; 4 | RUN", "The build failed before."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of a failure does not say %q", want)
+		}
+	}
+}
+
+// Of very many transfers those that took longest are drawn, and the page says so.
+func TestWrite_many(t *testing.T) {
+	r := built()
+	r.Timeline.Transfers, r.Timeline.Dropped = nil, 7
+	for i := range mostTransfers + 600 {
+		took := time.Millisecond
+		if i == 500 {
+			took = time.Minute
+		}
+		r.Timeline.Transfers = append(r.Timeline.Transfers, timeline.Transfer{
+			Span: timeline.Span{Begin: time.Second, End: time.Second + took}, Kind: timeline.Pull, Name: fmt.Sprintf("example.com/pulled-%d", i), Moved: 1,
+		})
+	}
+	_, text := write(t, r)
+	if n := strings.Count(text, `title="example.com/pulled-`); n != mostTransfers {
+		t.Errorf("%d pulls are drawn", n)
+	}
+	for _, want := range []string{"There were 607 more", "pulled-500<"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"html/template"
 	"regexp"
 	"strings"
 
@@ -10,36 +9,35 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/timeline"
 )
 
-// view is what the template is filled with: words and numbers, nothing to decide.
+// view is what is on the page: words and numbers, nothing to decide.
 type view struct {
 	Report
-	Style            template.CSS
-	Title            string
-	State, StateText string
-	DigestOf         string
-	When             string
-	FailedStep       *stepRef
-	Facts            []fact
-	Brief            []sentence
-	Kinds            []kindRow
-	Legend           []legend
-	Axis             axis
-	Groups           []group
-	NotShown         string
-	CacheText        string
-	Stages           []stageView
-	Unbegun          []string
-	UnbegunWhy       string
-	Several          bool // images
-	Images           []imageView
-	Memory           *chart
-	Words            []fact
+	Title      string
+	State      string // "built" or "failed"
+	DigestOf   string
+	When       string
+	FailedStep *stepRef
+	Facts      []fact
+	Brief      []sentence
+	Kinds      []kindRow
+	Legend     []legend
+	Axis       axis
+	Groups     []group
+	NotShown   string
+	CacheText  string
+	Stages     []stageView
+	Unbegun    []string
+	UnbegunWhy string
+	Several    bool // images
+	Images     []imageView
+	Memory     *chart
+	Words      []fact
 }
 
 // fact is a number with its name, or a word with its meaning.
 type fact struct{ Name, Value, Note string }
 
-// sentence has a step in its middle, or none.
+// sentence has a step in its middle.
 type sentence struct {
 	Before string
 	Step   *stepRef
@@ -68,14 +66,14 @@ func newView(r Report) *view {
 		b.Report.Failure = &f
 	}
 	v := &view{
-		Report: b.Report, Style: template.CSS(styleText), Title: b.title(), DigestOf: "image",
+		Report: b.Report, Title: b.title(), DigestOf: "image",
 		When: "begun " + b.t.Began.UTC().Format("2006-01-02 15:04:05") + " UTC", Facts: b.facts(), Brief: b.brief(),
 		Kinds: b.kinds(), Legend: b.legend(), Axis: b.plot.axis(), CacheText: b.cacheText(), Stages: b.stages(),
 		Several: len(r.Images) > 1, Images: b.images(), Memory: b.memory(), Words: words(),
 	}
-	v.State, v.StateText = "built", "built"
+	v.State = "built"
 	if r.Failure != nil {
-		v.State, v.StateText, v.FailedStep = "failed", "failed", b.failedStep()
+		v.State, v.FailedStep = "failed", b.failedStep()
 	}
 	if v.Several {
 		v.DigestOf = "index"

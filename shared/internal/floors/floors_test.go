@@ -17,7 +17,7 @@ func floors() []floor {
 	return []floor{
 		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
-		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement", "shared/ocidir"}},
+		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement", "shared/ocidir", "shared/sbom"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},

@@ -20,7 +20,7 @@ func (s *scan) reader(c layer.Change) reader {
 	case c.Path == "lib/apk/db/installed", c.Path == "usr/lib/apk/db/installed":
 		return readApk
 	case dir == "var/lib/rpm" || dir == "usr/lib/sysimage/rpm" || dir == "usr/share/rpm":
-		if open := rpmFormat(name); open != nil {
+		if open := rpmDatabase(name); open != nil {
 			return s.spooled(maxDatabase, func(file *os.File, size int64, f *finding) error { return readRPM(open, file, size, f) })
 		}
 		return nil

@@ -14,7 +14,7 @@ import (
 const minProgram = 64 << 10
 
 // elfMagic begins a program of Linux.
-var elfMagic = [4]byte{0x7f, 'E', 'L', 'F'}
+const elfMagic = "\x7fELF"
 
 // goMark stands in front of what Go's linker tells of a program (debug/buildinfo). It is
 // taken apart here, so that this program has it only once.
@@ -23,11 +23,11 @@ func goMark() []byte { return append([]byte("\xff Go "), "buildinf:"...) }
 // readProgram reads what Go tells of a program. What is no ELF file is not read on, and
 // what has no mark of Go's is not read again.
 func (s *scan) readProgram(r io.Reader, f *finding) error {
-	var magic [4]byte
+	var magic [len(elfMagic)]byte
 	if _, err := io.ReadFull(r, magic[:]); err != nil {
 		return err
 	}
-	if magic != elfMagic {
+	if string(magic[:]) != elfMagic {
 		return nil
 	}
 	look := &marked{r: io.MultiReader(bytes.NewReader(magic[:]), r), mark: goMark()}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -34,7 +35,8 @@ type builder struct {
 
 	context    *buildcontext.Location
 	contexts   map[string]named
-	opened     []*buildcontext.Location // of contexts
+	opened     []*buildcontext.Location          // of contexts
+	fetched    map[string]*buildcontext.Location // of contexts that are elsewhere, by name
 	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
@@ -44,6 +46,7 @@ type builder struct {
 	bases      *base.Dir
 	store      *base.Store // the directory of base images; nil without
 	work       *disk.Temp  // holds what is under way
+	started    time.Time
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
 }
@@ -52,6 +55,7 @@ type builder struct {
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.leave()) }()
+	b.started = time.Now()
 	file, err := b.read(ctx)
 	if err != nil {
 		return err
@@ -203,7 +207,11 @@ func (b *builder) options() plan.Options {
 
 // build makes the images, one after the other.
 func (b *builder) build(ctx context.Context, all []variant) error {
-	out, err := b.output(ctx, len(all))
+	told, err := b.testimony(all)
+	if err != nil {
+		return err
+	}
+	out, err := b.output(ctx, len(all), told)
 	if err != nil {
 		return err
 	}
@@ -211,7 +219,7 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 	if err != nil {
 		return err
 	}
-	config.Exporter = out
+	config.Exporter = told.witness(out)
 	if err := b.checkForeign(ctx, all, config); err != nil {
 		return err
 	}
@@ -220,12 +228,16 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 		if len(all) > 1 {
 			b.env.Log.Info("building for " + v.name())
 		}
+		told.of(v, config)
 		if img, err = b.runVariant(ctx, v, config, i == len(all)-1); err != nil {
 			return err
 		}
 	}
 	digest, err := out.finish(ctx, img)
 	if err != nil {
+		return err
+	}
+	if err := told.index(ctx, digest); err != nil {
 		return err
 	}
 	b.env.Log.Info("built " + digest.String())

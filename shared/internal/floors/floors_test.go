@@ -32,6 +32,7 @@ func floors() []floor {
 			"executor/internal/report", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare", "inspect/internal/explain",
 		}},
+		{"7, what accompanies images", []string{"executor/internal/attest"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
 		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},
 		{"no floor: tests only", []string{"shared/internal/floors"}},

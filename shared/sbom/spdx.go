@@ -92,7 +92,7 @@ func SPDX(inv *Inventory, s Subject) ([]byte, error) {
 	d.Packages = append(d.Packages, image)
 	if inv.System.ID != "" {
 		system := unknown(spdxSystem, inv.System.ID, inv.System.Version)
-		system.Purpose = "OPERATING-SYSTEM"
+		system.Purpose = "OPERATING_SYSTEM"
 		system.SourceInfo = inv.System.Name
 		d.Packages = append(d.Packages, system)
 		d.relate(spdxImage, spdxRelation, spdxSystem)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/package-url/packageurl-go"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
@@ -76,6 +77,9 @@ func imageURI(img *plan.Image) string {
 // fetched is what ADD fetches. What it has to be is known if the Dockerfile says so.
 func fetched(r plan.Remote) Resource {
 	out := Resource{URI: remote.Redact(r.URL)}
+	if ref, err := git.Parse(r.URL); r.Git && err == nil {
+		out.URI = ref.String()
+	}
 	algorithm, hex, ok := strings.Cut(r.Checksum, ":")
 	switch {
 	case r.Git && len(r.Checksum) >= sha1Hex:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/attest"
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -195,7 +196,7 @@ func (b *builder) external(of []variant) attest.External {
 	}
 	for _, text := range b.flags.contexts {
 		name, value, _ := strings.Cut(text, "=")
-		x.Contexts[name] = remote.Redact(value)
+		x.Contexts[name] = shown(value)
 	}
 	return x
 }
@@ -212,9 +213,17 @@ func isProxyArg(name string) bool {
 // contextURI is where the build context is, without credentials.
 func (b *builder) contextURI() string {
 	if b.context.Commit != "" {
-		return b.context.Name
+		return b.context.Name // with the branch that --git names
 	}
-	return remote.Redact(b.flags.context.where())
+	return shown(b.flags.context.where())
+}
+
+// shown is an address without credentials.
+func shown(address string) string {
+	if ref, err := git.ParseContext(address, "https"); err == nil {
+		return ref.String()
+	}
+	return remote.Redact(address)
 }
 
 // internal is how this builder was set.
@@ -239,7 +248,7 @@ func (b *builder) inputs() []attest.Resource {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.fetched)) { // of those that are images the plan tells
 		at := b.fetched[name]
-		if r, ok := source("context "+name, remote.Redact(b.contexts[name].address), at.Commit, at.SHA256); ok {
+		if r, ok := source("context "+name, shown(b.contexts[name].address), at.Commit, at.SHA256); ok {
 			all = append(all, r)
 		}
 	}

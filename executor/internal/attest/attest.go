@@ -22,7 +22,7 @@ import (
 
 // A Signer signs statements and publishes what comes of it.
 type Signer interface {
-	Attest(ctx context.Context, s exporter.Subject, predicateType string, statement []byte) error
+	AttestStatement(ctx context.Context, s exporter.Subject, predicateType string, statement []byte) error
 }
 
 // MediaType is that of a statement that nobody has signed.
@@ -84,6 +84,8 @@ type Attacher struct {
 	Client    *registry.Client
 	Documents *Documents
 	Signer    Signer // nil to attach them unsigned
+	// Attached, if set, is told of each statement that is there.
+	Attached func(s exporter.Subject, predicateType string)
 }
 
 var _ exporter.Attacher = (*Attacher)(nil)
@@ -98,6 +100,9 @@ func (a *Attacher) Attach(ctx context.Context, s exporter.Subject) error {
 		if err := a.attach(ctx, s, p); err != nil {
 			return &Error{s.Repository, s.Descriptor.Digest, err}
 		}
+		if a.Attached != nil {
+			a.Attached(s, p.Type)
+		}
 	}
 	return nil
 }
@@ -108,7 +113,7 @@ func (a *Attacher) attach(ctx context.Context, s exporter.Subject, p Predicate) 
 		return err
 	}
 	if a.Signer != nil {
-		return a.Signer.Attest(ctx, s, p.Type, raw)
+		return a.Signer.AttestStatement(ctx, s, p.Type, raw)
 	}
 	about := map[string]string{predicateAnnotation: p.Type}
 	_, err = a.Client.PushReferrer(ctx, s.Repository, s.Descriptor, registry.Referrer{

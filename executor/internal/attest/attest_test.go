@@ -202,12 +202,18 @@ func attached(t *testing.T, c *registry.Client, s exporter.Subject) map[string][
 	return all
 }
 
-// TestAttacher: statements come to lie beside the image in real registries, of which one
-// lists referrers by a tag, and what is attached twice is there once.
+// TestAttacher: statements come to lie beside the image in real registries, and what is
+// attached twice is there once.
 func TestAttacher(t *testing.T) {
-	for what, start := range map[string]func(testing.TB, registrytest.RealConfig) string{"2": registrytest.Real, "3": registrytest.RealV3} {
-		t.Run("registry "+what, func(t *testing.T) {
-			host := start(t, registrytest.RealConfig{})
+	for what, start := range map[string]func(testing.TB) string{
+		"registry 2": func(t testing.TB) string { return registrytest.Real(t, registrytest.RealConfig{}) },
+		"registry 3": func(t testing.TB) string { return registrytest.RealV3(t, registrytest.RealConfig{}) },
+		"one that lists": func(t testing.TB) string { // none of the real ones does
+			return registrytest.Start(t, registrytest.Config{Referrers: true}).Host()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			host := start(t)
 			client := registry.New(registry.Config{})
 			repo, err := name.NewRepository(host + "/team/app")
 			if err != nil {
@@ -238,7 +244,7 @@ func TestAttacher(t *testing.T) {
 // signer notes what it is to sign.
 type signer struct{ types []string }
 
-func (s *signer) Attest(_ context.Context, at exporter.Subject, kind string, statement []byte) error {
+func (s *signer) AttestStatement(_ context.Context, at exporter.Subject, kind string, statement []byte) error {
 	var got struct{ PredicateType string }
 	if err := json.Unmarshal(statement, &got); err != nil {
 		return err

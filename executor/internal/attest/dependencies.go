@@ -17,8 +17,9 @@ import (
 )
 
 // Dependencies are what a plan takes from elsewhere: images, and what ADD fetches. The
-// build contexts are not among them.
-func Dependencies(p *plan.Plan) []Resource {
+// build contexts are not among them. fetched has what is known of what ADD fetched: its
+// digest, by its address.
+func Dependencies(p *plan.Plan, fetched map[string]map[string]string) []Resource {
 	var all []Resource
 	for _, stage := range p.Stages {
 		all = append(all, images(stage.Base.Image)...)
@@ -27,7 +28,7 @@ func Dependencies(p *plan.Plan) []Resource {
 			case plan.Copy:
 				all = append(all, from(op.From)...)
 				for _, r := range op.Remotes {
-					all = append(all, fetched(r))
+					all = append(all, source(r, fetched[r.URL]))
 				}
 			case plan.Run:
 				for _, m := range op.Mounts {
@@ -74,14 +75,17 @@ func imageURI(img *plan.Image) string {
 	return packageurl.NewPackageURL("oci", "", last, img.Digest.String(), packageurl.QualifiersFromMap(q), "").ToString()
 }
 
-// fetched is what ADD fetches. What it has to be is known if the Dockerfile says so.
-func fetched(r plan.Remote) Resource {
+// source is what ADD fetches. What is not fetched, since a cache has it, is what the
+// Dockerfile says that it has to be.
+func source(r plan.Remote, digest map[string]string) Resource {
 	out := Resource{URI: remote.Redact(r.URL)}
 	if ref, err := git.Parse(r.URL); r.Git && err == nil {
 		out.URI = ref.String()
 	}
 	algorithm, hex, ok := strings.Cut(r.Checksum, ":")
 	switch {
+	case digest != nil:
+		out.Digest = digest
 	case r.Git && len(r.Checksum) >= sha1Hex:
 		out.Digest = Commit(r.Checksum)
 	case ok:

@@ -26,6 +26,7 @@ func TestDependencies(t *testing.T) {
 			{Op: plan.Copy{Remotes: []plan.Remote{
 				{URL: "https://me:s3cret@example.com/a.tar?token=t0k3n", Checksum: "sha256:03"},
 				{URL: "https://example.com/r.git", Git: true, Checksum: commit},
+				{URL: "https://example.com/b"},
 				{URL: "https://me:s3cret@example.com/q.git#main", Git: true, Checksum: "abab"},
 			}}},
 			{Op: plan.Run{Mounts: []plan.Mount{{From: &plan.Source{Image: image("oci-layout:///srv/base", "04")}}, {}}}},
@@ -38,10 +39,11 @@ func TestDependencies(t *testing.T) {
 		{URI: "pkg:oci/tools@sha256:02?platform=linux%2Famd64&repository_url=registry.example.com%2Fteam%2Ftools", Digest: sha256("02")},
 		{URI: "https://example.com/a.tar?token=…", Digest: sha256("03")},
 		{URI: "https://example.com/r.git", Digest: attest.Commit(commit)},
+		{URI: "https://example.com/b", Digest: sha256("05")},
 		{URI: "https://example.com/q.git#main"},
 		{URI: "oci-layout:///srv/base", Digest: sha256("04")},
 	}
-	if diff := cmp.Diff(want, attest.Dependencies(p)); diff != "" {
+	if diff := cmp.Diff(want, attest.Dependencies(p, map[string]map[string]string{"https://example.com/q.git": nil, "https://example.com/b": sha256("05")})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -20,6 +21,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/image"
+	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
 // attestFlags say what is to be told of the image.
@@ -101,7 +103,13 @@ func (t *testimony) attachers() []exporter.Attacher {
 	if t == nil {
 		return nil
 	}
-	return []exporter.Attacher{&attest.Attacher{Client: t.builder.client, Documents: t.documents}}
+	log := t.builder.env.Log
+	return []exporter.Attacher{&attest.Attacher{
+		Client: t.builder.client, Documents: t.documents,
+		Attached: func(s exporter.Subject, predicateType string) {
+			log.Info("attached " + predicateType + " to " + s.Repository.Name() + "@" + s.Descriptor.Digest.String())
+		},
+	}}
 }
 
 // of notes what the next image is.
@@ -170,7 +178,7 @@ func (t *testimony) build(digest v1.Hash) attest.Build {
 		made.Builder = id
 	}
 	for _, v := range of {
-		made.Dependencies = append(made.Dependencies, attest.Dependencies(v.plan)...)
+		made.Dependencies = append(made.Dependencies, attest.Dependencies(v.plan, b.remotes.known())...)
 	}
 	if !t.config.Clamp {
 		made.Started, made.Finished = b.started, time.Now()
@@ -264,4 +272,30 @@ func source(name, uri, commit, sum string) (attest.Resource, bool) {
 		return attest.Resource{Name: name, URI: uri, Digest: map[string]string{"sha256": sum}}, true
 	}
 	return attest.Resource{}, false
+}
+
+// remotes are digests of what ADD fetched, by its address. It is safe for use by several
+// goroutines.
+type remotes struct {
+	mu  sync.Mutex
+	all map[string]map[string]string
+}
+
+func (r *remotes) note(of plan.Remote, digest string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == nil {
+		r.all = map[string]map[string]string{}
+	}
+	if algorithm, hex, ok := strings.Cut(digest, ":"); ok && !of.Git {
+		r.all[of.URL] = map[string]string{algorithm: hex}
+	} else if of.Git {
+		r.all[of.URL] = attest.Commit(digest)
+	}
+}
+
+func (r *remotes) known() map[string]map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.all)
 }

@@ -47,6 +47,7 @@ type builder struct {
 	store      *base.Store // the directory of base images; nil without
 	work       *disk.Temp  // holds what is under way
 	started    time.Time
+	remotes    remotes // what ADD has fetched
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
 }

@@ -118,10 +118,7 @@ func (d *spdxDocument) relate(from, kind, to string) {
 }
 
 func (d *spdxDocument) add(p Package, licenses licenseSet) {
-	q := unknown(spdxID(p.PURL), p.Name, p.Version)
-	if p.Epoch != "" {
-		q.Version = p.Epoch + ":" + p.Version
-	}
+	q := unknown(spdxID(p.PURL), p.Name, p.fullVersion())
 	if p.Supplier != "" {
 		q.Supplier = "Organization: " + person(p.Supplier)
 	}

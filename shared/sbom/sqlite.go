@@ -125,7 +125,7 @@ func (db *sqlite) tree(number int64, depth int, each func([]byte) error) error {
 	}
 	for i := range cells {
 		at := int(binary.BigEndian.Uint16(head[length+2*i:]))
-		if at+4 > len(page) {
+		if at+4 > int(db.usable) {
 			return fmt.Errorf("page %d is damaged", number)
 		}
 		if kind == interiorPage {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +94,7 @@ func TestDocuments(t *testing.T) {
 				if !bytes.Equal(raw, again) {
 					t.Errorf("%s: twice is not the same", what)
 				}
+				references(t, raw)
 				var all map[string]json.RawMessage
 				if err := json.Unmarshal(raw, &all); err != nil {
 					t.Fatal(err)
@@ -114,6 +116,64 @@ func TestDocuments(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// references demands that what a document refers to is in it, once: a schema cannot.
+func references(t *testing.T, raw []byte) {
+	t.Helper()
+	type component struct {
+		Ref string `json:"bom-ref"`
+	}
+	var doc struct {
+		SPDXID        string
+		Packages      []struct{ SPDXID, LicenseDeclared string }
+		Licenses      []struct{ LicenseID string } `json:"hasExtractedLicensingInfos"`
+		Relationships []struct{ SpdxElementID, RelatedSpdxElement string }
+		Metadata      struct{ Component component }
+		Components    []component
+		Dependencies  []struct {
+			Ref       string
+			DependsOn []string
+		}
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{doc.SPDXID, doc.Metadata.Component.Ref}
+	var used []string
+	for _, p := range doc.Packages {
+		ids = append(ids, p.SPDXID)
+		if strings.HasPrefix(p.LicenseDeclared, "LicenseRef-") {
+			used = append(used, p.LicenseDeclared)
+		}
+	}
+	for _, l := range doc.Licenses {
+		ids = append(ids, l.LicenseID)
+	}
+	for _, c := range doc.Components {
+		ids = append(ids, c.Ref)
+	}
+	for _, r := range doc.Relationships {
+		used = append(used, r.SpdxElementID, r.RelatedSpdxElement)
+	}
+	for _, d := range doc.Dependencies {
+		used = append(append(used, d.Ref), d.DependsOn...)
+	}
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			t.Errorf("%s is there twice", id)
+		}
+		seen[id] = true
+	}
+	if len(used) == 0 {
+		t.Error("nothing is referred to")
+	}
+	for _, id := range used {
+		if !seen[id] {
+			t.Errorf("%s is referred to, and not there", id)
+		}
 	}
 }
 

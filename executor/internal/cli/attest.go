@@ -12,6 +12,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/attest"
@@ -58,6 +59,14 @@ func (f *attestFlags) check(pushes bool) error {
 		return errors.New("--builder-id is no URI without user and password")
 	}
 	return nil
+}
+
+// noArgs finds words that belong to no flag, and the one that was meant as a flag's.
+func noArgs(cmd *cobra.Command, words []string) error {
+	if _, err := attest.ParseFormats(words); err == nil && len(words) > 0 {
+		return fmt.Errorf("the value of --sbom stands behind an equals sign: --sbom=%s", words[0])
+	}
+	return cobra.NoArgs(cmd, words)
 }
 
 // testimony is what is told of the images of a build: it knows of each what it was

@@ -248,7 +248,7 @@ func (b *builder) internal(c engine.Config) attest.Internal {
 	in := attest.Internal{
 		Compression: b.flags.out.compression, Level: max(0, b.flags.out.level), Format: b.flags.out.format,
 		Reproducible: b.flags.reproducible, SingleSnapshot: b.flags.singleSnapshot, SnapshotMode: b.flags.snapshotMode,
-		Isolation: b.flags.isolation, IgnoredPaths: b.flags.ignoredPaths, Cache: c.Cache != nil,
+		Isolation: b.flags.isolation, IgnoredPaths: b.flags.ignoredPaths, Cache: b.flags.cache.on,
 	}
 	if c.Clamp {
 		epoch := c.Created.Unix()

@@ -24,6 +24,10 @@ func (s *scan) reader(c layer.Change) reader {
 			return s.spooled(maxDatabase, func(file *os.File, size int64, f *finding) error { return readRPM(open, file, size, f) })
 		}
 		return nil
+	case isPython(c.Path):
+		return readPython
+	case isNode(c.Path):
+		return readNode
 	case c.Node.Mode&0o111 != 0 && c.Node.Size >= minProgram && c.Node.Size <= maxProgram:
 		return s.readProgram
 	}

@@ -37,7 +37,7 @@ func FuzzFiles(f *testing.F) {
 			})
 		}
 		rpmPackage(data) //nolint:errcheck
-		for _, read := range []reader{readDpkg, readApk, readSystem} {
+		for _, read := range []reader{readDpkg, readApk, readSystem, readPython, readNode} {
 			found := &finding{}
 			if err := read(bytes.NewReader(data), found); err != nil {
 				continue

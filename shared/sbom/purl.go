@@ -33,11 +33,13 @@ func (p record) purl(s System) string {
 	set("upstream", upstream)
 	namespace, name := s.ID, p.Name
 	switch p.Kind {
-	case Go:
+	case Go, Node: // a module's path; a package's scope
 		namespace, name = path.Dir(p.Name), path.Base(p.Name)
 		if namespace == "." {
 			namespace = ""
 		}
+	case Python: // whose names are one however they are written
+		namespace, name = "", strings.ReplaceAll(strings.ToLower(p.Name), "_", "-")
 	default:
 		if namespace == "" && p.Kind == Debian {
 			namespace = "debian" // what dpkg alone says

@@ -2,7 +2,9 @@ package sbom_test
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,6 +251,76 @@ func TestGo_ofPrograms(t *testing.T) {
 	if tried == 0 {
 		t.Skip("tools/fixtures/build.sh registry builds a program")
 	}
+}
+
+// TestPython: the packages of this machine's Python are those that it tells.
+func TestPython(t *testing.T) {
+	const tell = `import importlib.metadata as m
+for d in m.distributions():
+    try: text = d.read_text("METADATA") or d.read_text("PKG-INFO")
+    except Exception: text = None
+    if text and d.metadata["Name"]: print(d._path, d.metadata["Name"].lower().replace("_", "-"), d.version, sep="|")`
+	var files []file
+	var want []string
+	for _, line := range lines(t, program(t, "python3", "python3"), "-c", tell) {
+		f := strings.Split(line, "|")
+		if len(f) != 3 {
+			continue
+		}
+		for _, path := range []string{f[0], filepath.Join(f[0], "METADATA"), filepath.Join(f[0], "PKG-INFO")} {
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				files = append(files, file{name: path[1:], content: read(t, path)})
+				want = append(want, f[1]+" "+f[2])
+			}
+		}
+	}
+	if len(want) == 0 {
+		t.Skip("this machine's Python has no packages")
+	}
+	slices.Sort(want)
+	inv := scan(t, image(t, files))
+	same(t, slices.Compact(want), told(inv, sbom.Python, func(p sbom.Package) string {
+		return strings.ReplaceAll(strings.ToLower(p.Name), "_", "-") + " " + p.Version
+	}))
+}
+
+// TestNode: the packages of a program that npm has installed are those that it has noted.
+func TestNode(t *testing.T) {
+	root := filepath.Join(fixtures(t), "azurite/node_modules")
+	var lock struct {
+		Packages map[string]struct{ Name, Version string }
+	}
+	raw, err := os.ReadFile(filepath.Join(root, ".package-lock.json"))
+	if err != nil {
+		t.Skipf("tools/fixtures/build.sh azurite installs a program: %v", err)
+	}
+	if err := json.Unmarshal(raw, &lock); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for path, p := range lock.Packages {
+		_, name, _ := strings.Cut(path, "node_modules/")
+		name = name[strings.LastIndex("/node_modules/"+name, "/node_modules/"):]
+		if p.Name != "" {
+			name = p.Name
+		}
+		want = append(want, strings.TrimPrefix(name, "node_modules/")+" "+p.Version)
+	}
+	slices.Sort(want)
+	var files []file
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() != "package.json" {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		files = append(files, file{name: "app/node_modules/" + rel, content: read(t, path)})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv := scan(t, image(t, files))
+	same(t, slices.Compact(want), told(inv, sbom.Node, func(p sbom.Package) string { return p.Name + " " + p.Version }))
 }
 
 // TestApk reads a database that was recorded: Debian has no apk.

@@ -1,8 +1,8 @@
 // Package sbom finds out what software an image holds, and writes that down as SPDX
 // and CycloneDX have it.
 //
-// It reads the databases that package managers leave in an image, and what Go puts
-// into its programs. Every layer is read once, from the lowest; what a later layer
+// It reads the databases that package managers leave in an image, what those of Python
+// and Node leave of each package, and what Go puts into its programs. Every layer is read once, from the lowest; what a later layer
 // replaces or hides is not in the image and not in the result. It runs nothing, asks
 // nobody, and does not guess from names of files.
 //
@@ -36,6 +36,8 @@ const (
 	Alpine Kind = "apk"
 	RPM    Kind = "rpm"
 	Go     Kind = "golang"
+	Python Kind = "pypi"
+	Node   Kind = "npm"
 )
 
 // Package is a piece of software in an image.

@@ -177,6 +177,31 @@ Version: 1:2~rc1`),
 	}
 }
 
+// TestScan_languages: packages of Python and Node, where installers put them.
+func TestScan_languages(t *testing.T) {
+	inv := scan(t, image(t, []file{
+		text("usr/lib/python3/dist-packages/Old_Name.egg-info", "Metadata-Version: 1.1\nName: Old_Name\nVersion: 0.1\nLicense: UNKNOWN\n\nName: not this\n"),
+		text("opt/venv/lib/python3.12/site-packages/six-1.16.0.dist-info/METADATA", "Name: six\nVersion: 1.16.0\nLicense: MIT\nDescription: a\n        Version: b\n"),
+		text("opt/venv/lib/python3.12/site-packages/new.egg-info/PKG-INFO", "Name: new\nVersion: 2\nLicense: see file\nLicense-Expression: Apache-2.0\n"),
+		text("opt/venv/lib/python3.12/site-packages/six-1.16.0.dist-info/RECORD", "Name: record\nVersion: 1\n"),
+		text("app/METADATA", "Name: app\nVersion: 1\n"),
+		text("app/package.json", `{"name": "app", "version": "1.0.0"}`),
+		text("app/node_modules/left-pad/package.json", `{"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}`),
+		text("app/node_modules/left-pad/lib/package.json", `{"name": "part", "version": "1.3.0"}`),
+		text("app/node_modules/left-pad/node_modules/@a/b/package.json", `{"name": "@a/b", "version": "2.0.0", "license": {"type": "MIT"}}`),
+		text("app/node_modules/broken/package.json", `{`),
+		text("app/node_modules/nameless/package.json", `{"version": "1.0.0"}`),
+	}))
+	var got []string
+	for _, p := range inv.Packages {
+		got = append(got, p.PURL+" "+p.License)
+	}
+	same(t, []string{
+		"pkg:npm/%40a/b@2.0.0 MIT", "pkg:npm/left-pad@1.3.0 WTFPL",
+		"pkg:pypi/new@2 Apache-2.0", "pkg:pypi/old-name@0.1 ", "pkg:pypi/six@1.16.0 MIT",
+	}, got)
+}
+
 // TestScan_damaged: what cannot be read is an error that names it, and what was spooled is gone.
 func TestScan_damaged(t *testing.T) {
 	for name, files := range map[string][]file{

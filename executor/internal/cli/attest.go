@@ -107,18 +107,29 @@ func (b *builder) testimony(all []variant) (*testimony, error) {
 	return t, nil
 }
 
-// attachers attach it.
-func (t *testimony) attachers() []exporter.Attacher {
+// attach adds to attachers the one that attaches it. If one of them signs, it signs this
+// as well.
+func (t *testimony) attach(all []exporter.Attacher) []exporter.Attacher {
 	if t == nil {
-		return nil
+		return all
 	}
 	log := t.builder.env.Log
-	return []exporter.Attacher{&attest.Attacher{
-		Client: t.builder.client, Documents: t.documents,
+	return append(all, &attest.Attacher{
+		Client: t.builder.client, Documents: t.documents, Signer: signerOf(all),
 		Attached: func(s exporter.Subject, predicateType string) {
 			log.Info("attached " + predicateType + " to " + s.Repository.Name() + "@" + s.Descriptor.Digest.String())
 		},
-	}}
+	})
+}
+
+// signerOf is the attacher that signs statements; nil if none does.
+func signerOf(all []exporter.Attacher) attest.Signer {
+	for _, a := range all {
+		if s, ok := a.(attest.Signer); ok {
+			return s
+		}
+	}
+	return nil
 }
 
 // of notes what the next image is.

@@ -114,7 +114,7 @@ func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, 
 	if err != nil {
 		return nil, err
 	}
-	c.Attachers = append(c.Attachers, told.attachers()...)
+	c.Attachers = told.attach(c.Attachers)
 	if n == 1 {
 		return &output{exporter.New(c), func(_ context.Context, last v1.Image) (v1.Hash, error) { return last.Digest() }}, nil
 	}

@@ -3,7 +3,6 @@ package sbom
 import (
 	"bytes"
 	"debug/buildinfo"
-	"errors"
 	"io"
 	"os"
 	"runtime/debug"
@@ -82,9 +81,6 @@ func program(info *buildinfo.BuildInfo, f *finding) error {
 		if err := f.add(p); err != nil {
 			return err
 		}
-	}
-	if len(info.Deps) > maxPackages {
-		return errors.New("it has too many modules")
 	}
 	return nil
 }

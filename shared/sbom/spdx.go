@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -137,10 +136,12 @@ func spdxID(purl string) string { return "SPDXRef-Package-" + short(purl) }
 // person is a name with an address as SPDX has it.
 func person(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	if m := regexp.MustCompile(`^(.*\S) <([^<>]+)>$`).FindStringSubmatch(s); m != nil {
-		return m[1] + " (" + m[2] + ")"
+	name, address, ok := strings.Cut(s, " <")
+	address, closed := strings.CutSuffix(address, ">")
+	if !ok || !closed {
+		return s
 	}
-	return s
+	return name + " (" + address + ")"
 }
 
 // encode is JSON on one line, as small as it gets: documents are kept in registries.

@@ -26,6 +26,7 @@ wanted=(
   git:git
   sshd:openssh-server
   qemu-s390x-static:qemu-user-static
+  rpmbuild:rpm
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -59,7 +59,7 @@ func (c *capture) place(ctx context.Context, changes layer.Changes) error {
 
 // encode writes the changes that consume takes into a layer, if anybody will want
 // it. Without a change there is no layer, and nothing to consume.
-func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) error {
+func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) (err error) {
 	first, rest, stop := peek(changes)
 	defer stop()
 	if first == nil {
@@ -75,6 +75,8 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	if err != nil {
 		return err
 	}
+	_, end := c.stage.build.Observer.Phase(ctx, Encode)
+	defer func() { end(err) }()
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
 		Compression: c.stage.build.Compression,

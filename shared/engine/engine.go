@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -101,6 +102,8 @@ const (
 	Run     Phase = "run"     // a command
 	Copy    Phase = "copy"    // files to their places, and into a layer
 	Capture Phase = "capture" // what a command changed, into a layer
+	Decode  Phase = "decode"  // in Unpack: one layer is read through, decompressed and written as files
+	Encode  Phase = "encode"  // in Copy and Capture: a layer is compressed while its files are read, up to its last byte
 )
 
 // Transfer names a movement of bytes.
@@ -119,4 +122,7 @@ type Outcome struct {
 	// Missed says in words why the cache did not have it, if it was asked. They may
 	// quote the Dockerfile and names of files.
 	Missed []string
+	// Cause is the same in a few words that quote nothing; empty if the cache was not
+	// asked, or had it.
+	Cause cachekey.Cause
 }

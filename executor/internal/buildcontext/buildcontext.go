@@ -26,7 +26,7 @@ type Location struct {
 	Commit string
 	// SHA256 is of an archive, as it came, in hexadecimal.
 	SHA256 string
-	// Without are directories that are in no build context: what the build itself has
+	// Without are paths that are in no build context: what the build itself has
 	// under way, which may lie in Dir. Absolute.
 	Without []string
 

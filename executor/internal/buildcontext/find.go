@@ -64,6 +64,25 @@ const (
 	Store           // an archive of which an [Opener] knows
 )
 
+// String is the kind in a word.
+func (k Kind) String() string {
+	switch k {
+	case Directory:
+		return "directory"
+	case Archive:
+		return "archive"
+	case Stdin:
+		return "stdin"
+	case Repository:
+		return "git"
+	case Web:
+		return "web"
+	case Store:
+		return "store"
+	}
+	return "unknown"
+}
+
 // Remote reports whether a build context is fetched over the network.
 func (k Kind) Remote() bool { return k >= Repository }
 

@@ -201,7 +201,7 @@ func (t *testimony) build(digest v1.Hash) attest.Build {
 		made.Dependencies = append(made.Dependencies, attest.Dependencies(v.plan, b.remotes.known())...)
 	}
 	if !t.config.Clamp {
-		made.Started, made.Finished = b.started, time.Now()
+		made.Started, made.Finished = b.past.Started, time.Now()
 	}
 	return made
 }

@@ -33,6 +33,8 @@ type builder struct {
 	env   *command.Env
 	grant *isolated.Grant
 
+	carried    carried    // from the process before this one
+	past       trace.Past // what was done before the trace begins
 	context    *buildcontext.Location
 	contexts   map[string]named
 	opened     []*buildcontext.Location          // of contexts
@@ -46,8 +48,7 @@ type builder struct {
 	bases      *base.Dir
 	store      *base.Store // the directory of base images; nil without
 	work       *disk.Temp  // holds what is under way
-	started    time.Time
-	remotes    remotes // what ADD has fetched
+	remotes    remotes     // what ADD has fetched
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
 }
@@ -55,26 +56,23 @@ type builder struct {
 // run builds. What is wrong with the input is found before anything is asked of a
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, b.leave()) }()
-	b.started = time.Now()
-	file, err := b.read(ctx)
-	if err != nil {
+	if err := b.trace(ctx); err != nil {
 		return err
 	}
-	if mayRun(file) {
-		if err := b.enter(ctx, func() error { return nil }); err != nil {
-			return err
-		}
-	}
+	defer func() { err = errors.Join(err, b.leave()) }()
+	file, failed := b.begin(ctx)
 	ctx, end := b.observe(ctx)
-	defer func() { end(err) }()
+	defer func() { err = errors.Join(err, end(err)) }()
+	if failed != nil {
+		return failed
+	}
 	closeAll, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	all, err := b.variants(ctx, file, b.images(b.bases))
+	all, err := b.planned(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -84,7 +82,33 @@ func (b *builder) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	b.tracing.Release()
 	return b.build(ctx, all)
+}
+
+// begin reads what is to be built, and goes where it is built. Another process may go on
+// with it there, which tells of it from the start.
+func (b *builder) begin(ctx context.Context) (*dockerfile.File, error) {
+	file, err := b.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if mayRun(file) {
+		err = b.enter(ctx, func() error { return nil })
+	}
+	return file, err
+}
+
+// planned makes the plans. Until it is known whether another process goes on, nothing is
+// told of that.
+func (b *builder) planned(ctx context.Context, file *dockerfile.File) ([]variant, error) {
+	if !mayRun(file) {
+		b.tracing.Hold()
+	}
+	ctx, end := b.tracing.Part(ctx, "plan")
+	all, err := b.variants(ctx, file, b.tracing.Bases(b.images(b.bases)))
+	end(err)
+	return all, err
 }
 
 // read finds and parses the Dockerfile.
@@ -92,7 +116,12 @@ func (b *builder) read(ctx context.Context) (*dockerfile.File, error) {
 	if err := b.find(ctx, false); err != nil {
 		return nil, err
 	}
-	return b.parse()
+	var file *dockerfile.File
+	err := b.past.Do("parse", nil, func() (err error) {
+		file, err = b.parse()
+		return err
+	})
+	return file, err
 }
 
 // mayRun reports whether a RUN stands in the file. A build of one without can
@@ -108,31 +137,38 @@ func mayRun(f *dockerfile.File) bool {
 	return false
 }
 
-// observe opens what looks at the build.
-func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
-	tracing, err := trace.Open(ctx, trace.Options{
-		Service: "kaniko-executor", Version: command.Release, LookupEnv: b.env.LookupEnv,
+// trace opens what is told of the build.
+func (b *builder) trace(ctx context.Context) (err error) {
+	if b.carried, err = carriedBy(b.grant); err != nil {
+		return err
+	}
+	b.past = b.carried.Past
+	if b.past.Started.IsZero() {
+		b.past.Started = time.Now()
+	}
+	b.tracing, err = trace.Open(ctx, trace.Options{
+		Service: "kaniko-executor", Version: command.Release, Files: b.flags.trace, LookupEnv: b.env.LookupEnv,
 		Warn: func(err error) { b.env.Log.Warn(err.Error()) },
 	})
-	if err != nil {
-		b.env.Log.Warn(err.Error())
-	}
-	b.tracing = tracing
+	return err
+}
+
+// observe opens what looks at the build. The function that it returns ends that; its
+// error is of files that were to be written.
+func (b *builder) observe(ctx context.Context) (context.Context, func(error) error) {
 	b.progress = progress.New(progress.Options{Log: b.env.Log, Output: b.env.Stdout, Screen: b.env.Terminal()})
 	if b.env.Terminal() != nil {
 		b.env.LogTo(b.progress.Writer())
 	}
-	b.observer = engine.Observers(tracing.Observer(), b.progress)
-	ctx, endSpan := tracing.Start(ctx, "build")
-	b.env.Page.Trace = tracing.ID(ctx)
+	b.observer = engine.Observers(b.tracing.Observer(), b.progress)
+	ctx, endSpan := b.tracing.Start(ctx, "build", b.past)
+	b.env.Page.Trace = b.tracing.ID(ctx)
 	b.env.Page.Output = b.progress.Tail
-	return ctx, func(err error) {
+	return ctx, func(err error) error {
 		b.progress.Close()
 		b.env.LogTo(b.env.Stderr)
 		endSpan(err)
-		if err := tracing.Close(); err != nil {
-			b.env.Log.Warn(err.Error())
-		}
+		return b.tracing.Close()
 	}
 }
 
@@ -261,7 +297,7 @@ func (b *builder) config(ctx context.Context) (engine.Config, error) {
 	if c.Form, err = b.flags.out.form(); err != nil {
 		return c, err
 	}
-	b.context.Without = b.ownDirs()
+	b.context.Without = b.ownPaths()
 	if c.Context, err = b.context.Open(b.dockerfile); err != nil {
 		return c, err
 	}

@@ -112,7 +112,7 @@ func (b *builder) openContexts(ctx context.Context) (map[string]tree.FS, error) 
 			b.opened = append(b.opened, at)
 			b.fetched[name] = at
 		}
-		at.Without = b.ownDirs()
+		at.Without = b.ownPaths()
 		files, err := at.Open(buildcontext.Dockerfile{})
 		if err != nil {
 			return nil, err

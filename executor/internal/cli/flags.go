@@ -15,6 +15,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -38,6 +39,7 @@ type flags struct {
 	keychain keychain.Options
 
 	cache cacheFlags
+	trace trace.Flags
 
 	reproducible    bool
 	singleSnapshot  bool
@@ -75,6 +77,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
+	f.trace.Bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")
@@ -159,6 +162,9 @@ func (f *flags) checkValues() error {
 		if _, err := plan.ParsePlatform(platform, v1.Platform{OS: "linux"}); err != nil {
 			return fmt.Errorf("--customPlatform %q: %w", platform, err)
 		}
+	}
+	if err := f.trace.Check(); err != nil {
+		return err
 	}
 	return f.out.checkForm()
 }

@@ -157,7 +157,9 @@ func (s *sandboxes) open(ctx context.Context) (sandbox.Driver, error) {
 	if s.driver != nil {
 		return s.driver, nil
 	}
+	_, end := s.builder.tracing.Part(ctx, "sandbox")
 	d, err := s.builder.driver(ctx, s.cleanup)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

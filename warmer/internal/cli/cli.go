@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/warmer/internal/warm"
 )
 
@@ -55,12 +56,22 @@ type runner struct {
 	flags    flags
 	env      *command.Env
 	progress *progress.Progress
+	tracing  *trace.Provider
 	client   *registry.Client
 	store    *base.Store
 }
 
 func (r *runner) run(c *cobra.Command) (err error) {
-	ctx := c.Context()
+	ctx, tracing, end, err := trace.Begin(c.Context(), trace.Options{
+		Service: "kaniko-warmer", Version: command.Release, Files: r.flags.trace, LookupEnv: r.env.LookupEnv,
+		Warn: func(err error) { r.env.Log.Warn(err.Error()) },
+	}, "warm")
+	if err != nil {
+		return err
+	}
+	r.tracing = tracing
+	r.env.Page.Trace = tracing.ID(ctx)
+	defer func() { err = end(err) }()
 	defer r.show()()
 	if err := r.connect(); err != nil {
 		return err
@@ -118,13 +129,15 @@ func (r *runner) connect() error {
 	if err := r.flags.registry.Check(); err != nil {
 		return err
 	}
+	observer := engine.Observers(r.tracing.Observer(), r.progress)
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
 		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
+		Wrap:      r.tracing.Transport,
 		UserAgent: "kaniko-warmer/" + command.Release,
 		Warn:      func(text string) { r.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
-			return r.progress.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+			return observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // flags are the warmer's flags, under kaniko's names where kaniko has them.
@@ -30,6 +31,7 @@ type flags struct {
 	maxBytes    bytesValue
 	registry    registry.Options
 	keychain    keychain.Options
+	trace       trace.Flags
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
@@ -43,6 +45,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
 	f.registry.BindPull(fs)
 	f.keychain.Bind(fs)
+	f.trace.Bind(fs)
 	command.Spell(fs, map[string][]string{"platform": {"customPlatform", "custom-platform"}})
 }
 
@@ -58,6 +61,9 @@ func (f *flags) check() error {
 	}
 	if f.cacheTTL < 0 {
 		return errors.New("--cache-ttl is negative")
+	}
+	if err := f.trace.Check(); err != nil {
+		return err
 	}
 	_, err := f.targets()
 	return err

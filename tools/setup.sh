@@ -27,6 +27,7 @@ wanted=(
   sshd:openssh-server
   qemu-s390x-static:qemu-user-static
   rpmbuild:rpm
+  chromium-headless-shell:chromium-headless-shell
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

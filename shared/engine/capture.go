@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -24,6 +25,7 @@ type capture struct {
 	indexed  string // the file with the index
 	exported <-chan struct{}
 	files    int
+	compress time.Duration
 	shown    bool // the stage shows the changes
 }
 
@@ -94,6 +96,7 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	c.files, c.indexed = enc.Count(), ix.path()
 	c.blob, err = enc.Finish()
+	c.compress = enc.Held()
 	return errors.Join(err, ix.close())
 }
 

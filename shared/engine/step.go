@@ -78,7 +78,7 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 		return s.reuse(ctx, w, export)
 	}
 	r = result{step: w.Step, key: c.key, shown: c.shown}
-	r.Files = c.files
+	r.Files, r.Compress = c.files, c.compress
 	if c.blob != nil {
 		r.Layer = v1.Layer(c.blob)
 	}

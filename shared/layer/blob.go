@@ -203,6 +203,7 @@ type Encoder struct {
 	tar    *bufio.Writer
 	digest hash.Hash
 	diffID hash.Hash
+	held   time.Duration
 }
 
 // EncoderOptions says how layers are written.
@@ -227,7 +228,7 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 	if e.packed, err = o.Compression.writer(sink, o.Workers, o.Dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.packed), tarBuffer)
+	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, &timed{e.packed, &e.held}), tarBuffer)
 	e.Writer = NewWriter(e.tar, o.Clamp)
 	e.Writer.indexed = o.Compression.Algorithm.indexed()
 	return e, nil
@@ -236,10 +237,19 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 // Blob is the layer being written.
 func (e *Encoder) Blob() *Blob { return e.blob }
 
+// Held is how long who writes the layer was held up by the compressor so far: it took
+// the bytes over, had no worker free, or, at the end, was not done yet. That is what the
+// layer would have been ready sooner without compression, and not the time that
+// processors spent on it, of which several may have worked at once.
+func (e *Encoder) Held() time.Duration { return e.held }
+
 // Finish ends the layer and returns it.
 func (e *Encoder) Finish() (*Blob, error) {
 	err := errors.Join(e.Writer.Close(), e.tar.Flush())
-	err = errors.Join(err, e.packed.Close(), e.file.Close())
+	begin := time.Now()
+	err = errors.Join(err, e.packed.Close())
+	e.held += time.Since(begin)
+	err = errors.Join(err, e.file.Close())
 	end := ending{digest: sum(e.digest), diffID: sum(e.diffID)}
 	if s, ok := e.packed.(described); ok && err == nil {
 		end.annotations = s.annotations()
@@ -264,6 +274,20 @@ func (e *Encoder) Abort(err error) {
 	e.packed.Close()
 	e.file.Close()
 	os.Remove(e.blob.path)
+}
+
+// timed adds up how long writing takes. It is asked once for each tarBuffer, so that
+// looking at the clock is nothing beside the work.
+type timed struct {
+	w    io.Writer
+	took *time.Duration
+}
+
+func (t *timed) Write(p []byte) (int, error) {
+	begin := time.Now()
+	n, err := t.w.Write(p)
+	*t.took += time.Since(begin)
+	return n, err
 }
 
 func sum(h hash.Hash) v1.Hash {

@@ -24,6 +24,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
+	"github.com/kaniko-suite/kaniko/shared/timeline/page"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
@@ -43,6 +45,7 @@ type builder struct {
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
 	progress   *progress.Progress
+	recorder   *timeline.Recorder // nil if nobody asks for what it records
 	observer   engine.Observer
 	client     *registry.Client
 	bases      *base.Dir
@@ -51,12 +54,21 @@ type builder struct {
 	remotes    remotes     // what ADD has fetched
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
+	// What came of it, for --report: the plans, the images, and the digest of the image
+	// or of the index of them.
+	plans   []*plan.Plan
+	results []page.Image
+	digest  v1.Hash
 }
 
 // run builds. What is wrong with the input is found before anything is asked of a
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
 	if err := b.trace(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.tell(err)) }()
+	if err := b.record(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.leave()) }()
@@ -106,8 +118,13 @@ func (b *builder) planned(ctx context.Context, file *dockerfile.File) ([]variant
 		b.tracing.Hold()
 	}
 	ctx, end := b.tracing.Part(ctx, "plan")
+	told := b.spent(ctx, timeline.Resolve)
 	all, err := b.variants(ctx, file, b.tracing.Bases(b.images(b.bases)))
+	told(err)
 	end(err)
+	for _, v := range all {
+		b.plans = append(b.plans, v.plan)
+	}
 	return all, err
 }
 
@@ -160,7 +177,7 @@ func (b *builder) observe(ctx context.Context) (context.Context, func(error) err
 	if b.env.Terminal() != nil {
 		b.env.LogTo(b.progress.Writer())
 	}
-	b.observer = engine.Observers(b.tracing.Observer(), b.progress)
+	b.observer = engine.Observers(b.tracing.Observer(), b.progress, b.recording())
 	ctx, endSpan := b.tracing.Start(ctx, "build", b.past)
 	b.env.Page.Trace = b.tracing.ID(ctx)
 	b.env.Page.Output = b.progress.Tail
@@ -248,15 +265,10 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 	if err != nil {
 		return err
 	}
-	out, err := b.output(ctx, len(all), told)
+	out, config, err := b.prepare(ctx, len(all), told)
 	if err != nil {
 		return err
 	}
-	config, err := b.config(ctx)
-	if err != nil {
-		return err
-	}
-	config.Exporter = told.witness(out)
 	if err := b.checkForeign(ctx, all, config); err != nil {
 		return err
 	}
@@ -269,16 +281,31 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 		if img, err = b.runVariant(ctx, v, config, i == len(all)-1); err != nil {
 			return err
 		}
+		b.made(v, img)
 	}
 	digest, err := out.finish(ctx, img)
 	if err != nil {
 		return err
 	}
+	b.digest = digest
 	if err := told.index(ctx, digest); err != nil {
 		return err
 	}
 	b.env.Log.Info("built " + digest.String())
 	return nil
+}
+
+// prepare makes ready what the builds of n images have in common.
+func (b *builder) prepare(ctx context.Context, n int, told *testimony) (_ *output, config engine.Config, err error) {
+	ctx, end := b.observer.Phase(ctx, timeline.Prepare)
+	defer func() { end(err) }()
+	out, err := b.output(ctx, n, told)
+	if err != nil {
+		return nil, config, err
+	}
+	config, err = b.config(ctx)
+	config.Exporter = told.witness(out)
+	return out, config, err
 }
 
 // config is what the builds have in common.

@@ -40,6 +40,7 @@ type flags struct {
 
 	cache cacheFlags
 	trace trace.Flags
+	after afterFlags
 
 	reproducible    bool
 	singleSnapshot  bool
@@ -78,6 +79,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 	f.trace.Bind(fs)
+	f.after.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")

@@ -124,7 +124,9 @@ func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, 
 	}
 	index := exporter.NewIndex(c, form)
 	return &output{index, func(ctx context.Context, _ v1.Image) (v1.Hash, error) {
+		ctx, end := b.observer.Phase(ctx, engine.Deliver)
 		made, err := index.Finish(ctx)
+		end(err)
 		if err != nil {
 			return v1.Hash{}, err
 		}

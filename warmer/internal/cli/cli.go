@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/warmer/internal/warm"
 )
@@ -57,6 +58,7 @@ type runner struct {
 	env      *command.Env
 	progress *progress.Progress
 	tracing  *trace.Provider
+	observer engine.Observer
 	client   *registry.Client
 	store    *base.Store
 }
@@ -116,9 +118,20 @@ func (r *runner) show() (end func()) {
 	if screen != nil {
 		r.env.LogTo(r.progress.Writer())
 	}
+	r.observer = engine.Observers(r.tracing.Observer(), r.progress)
+	tell := func() {}
+	if r.flags.timing {
+		recorder := timeline.New(time.Now())
+		r.observer = engine.Observers(r.observer, recorder)
+		tell = func() {
+			recorder.Close()
+			recorder.Timeline().Print(r.env.Stderr, r.env.Log, r.env.LogsJSON())
+		}
+	}
 	return func() {
 		r.progress.Close()
 		r.env.LogTo(r.env.Stderr)
+		tell()
 	}
 }
 
@@ -129,7 +142,6 @@ func (r *runner) connect() error {
 	if err := r.flags.registry.Check(); err != nil {
 		return err
 	}
-	observer := engine.Observers(r.tracing.Observer(), r.progress)
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
 		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
@@ -137,7 +149,7 @@ func (r *runner) connect() error {
 		UserAgent: "kaniko-warmer/" + command.Release,
 		Warn:      func(text string) { r.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
-			return observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+			return r.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
 	return nil

@@ -29,6 +29,7 @@ type flags struct {
 	force       bool
 	cacheTTL    time.Duration
 	maxBytes    bytesValue
+	timing      bool
 	registry    registry.Options
 	keychain    keychain.Options
 	trace       trace.Flags
@@ -43,6 +44,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.force, "force", "f", false, "fetch images that are there, too")
 	fs.DurationVar(&f.cacheTTL, "cache-ttl", 0, "for how long a tag is not asked for again; by default each time")
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
+	fs.BoolVar(&f.timing, "timing", false, "at the end, print where the time went")
 	f.registry.BindPull(fs)
 	f.keychain.Bind(fs)
 	f.trace.Bind(fs)

@@ -102,6 +102,7 @@ func TestScripts(t *testing.T) {
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
 	maps.Copy(cmds, registryCommands(t))
+	maps.Copy(cmds, attestCommands(t, server.Host()))
 	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",

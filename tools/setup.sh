@@ -26,6 +26,7 @@ wanted=(
   git:git
   sshd:openssh-server
   qemu-s390x-static:qemu-user-static
+  rpmbuild:rpm
   chromium-headless-shell:chromium-headless-shell
 )
 PATH=$PATH:/usr/sbin:/sbin

@@ -39,7 +39,8 @@ type builder struct {
 	past       trace.Past // what was done before the trace begins
 	context    *buildcontext.Location
 	contexts   map[string]named
-	opened     []*buildcontext.Location // of contexts
+	opened     []*buildcontext.Location          // of contexts
+	fetched    map[string]*buildcontext.Location // of contexts that are elsewhere, by name
 	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
@@ -50,6 +51,7 @@ type builder struct {
 	bases      *base.Dir
 	store      *base.Store // the directory of base images; nil without
 	work       *disk.Temp  // holds what is under way
+	remotes    remotes     // what ADD has fetched
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
 	// What came of it, for --report: the plans, the images, and the digest of the image
@@ -259,7 +261,11 @@ func (b *builder) options() plan.Options {
 
 // build makes the images, one after the other.
 func (b *builder) build(ctx context.Context, all []variant) error {
-	out, config, err := b.prepare(ctx, len(all))
+	told, err := b.testimony(all)
+	if err != nil {
+		return err
+	}
+	out, config, err := b.prepare(ctx, len(all), told)
 	if err != nil {
 		return err
 	}
@@ -271,6 +277,7 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 		if len(all) > 1 {
 			b.env.Log.Info("building for " + v.name())
 		}
+		told.of(v, config)
 		if img, err = b.runVariant(ctx, v, config, i == len(all)-1); err != nil {
 			return err
 		}
@@ -281,20 +288,23 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 		return err
 	}
 	b.digest = digest
+	if err := told.index(ctx, digest); err != nil {
+		return err
+	}
 	b.env.Log.Info("built " + digest.String())
 	return nil
 }
 
 // prepare makes ready what the builds of n images have in common.
-func (b *builder) prepare(ctx context.Context, n int) (_ *output, config engine.Config, err error) {
+func (b *builder) prepare(ctx context.Context, n int, told *testimony) (_ *output, config engine.Config, err error) {
 	ctx, end := b.observer.Phase(ctx, timeline.Prepare)
 	defer func() { end(err) }()
-	out, err := b.output(ctx, n)
+	out, err := b.output(ctx, n, told)
 	if err != nil {
 		return nil, config, err
 	}
 	config, err = b.config(ctx)
-	config.Exporter = out
+	config.Exporter = told.witness(out)
 	return out, config, err
 }
 

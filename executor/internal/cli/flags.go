@@ -34,6 +34,7 @@ type flags struct {
 	cacheMounts string
 
 	out      outputFlags
+	attest   attestFlags
 	registry registry.Options
 	keychain keychain.Options
 
@@ -72,6 +73,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
 	f.out.bind(fs)
+	f.attest.bind(fs)
 	f.registry.Bind(fs)
 	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
@@ -105,6 +107,9 @@ func (f *flags) bindFormat(fs *pflag.FlagSet, allowed ...report.Format) {
 // checkBuild finds what is wrong with the flags of a build taken together.
 func (f *flags) checkBuild() error {
 	if err := f.out.check(); err != nil {
+		return err
+	}
+	if err := f.attest.check(f.out.pushes()); err != nil {
 		return err
 	}
 	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {

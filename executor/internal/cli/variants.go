@@ -109,11 +109,12 @@ type output struct {
 }
 
 // output opens the exporter of a build of n images: of several an index is made.
-func (b *builder) output(ctx context.Context, n int) (*output, error) {
+func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, error) {
 	c, err := outlet{b.flags.out, b.env, b.client}.config(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c.Attachers = told.attach(c.Attachers)
 	if n == 1 {
 		return &output{exporter.New(c), func(_ context.Context, last v1.Image) (v1.Hash, error) { return last.Digest() }}, nil
 	}

@@ -17,7 +17,7 @@ func floors() []floor {
 	return []floor{
 		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
-		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement", "shared/ocidir"}},
+		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement", "shared/ocidir", "shared/sbom"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
@@ -32,6 +32,7 @@ func floors() []floor {
 			"executor/internal/report", "executor/internal/sign", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare", "inspect/internal/explain",
 		}},
+		{"7, what accompanies images", []string{"executor/internal/attest"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
 		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},
 		{"no floor: tests only", []string{"shared/internal/floors"}},

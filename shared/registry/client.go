@@ -67,6 +67,8 @@ type Client struct {
 	unreachable map[string]*Error // hosts of mirrors, and how they failed
 
 	chunks chunks
+
+	lists sync.Mutex // held while a list of referrers is changed
 }
 
 // New returns a client. It sends nothing yet. What [Options.Check] finds wrong is the

@@ -29,13 +29,20 @@ func (c *Client) pushManifest(ctx context.Context, tag name.Reference, img v1.Im
 }
 
 func (c *Client) putManifest(ctx context.Context, tag name.Reference, m *manifest) error {
+	_, err := c.sendManifest(ctx, tag, m)
+	return err
+}
+
+// sendManifest is putManifest, and returns the header of the answer. It is empty where
+// the registry refused because a tag was in its place already.
+func (c *Client) sendManifest(ctx context.Context, tag name.Reference, m *manifest) (http.Header, error) {
 	s, err := c.session(ctx, push, tag.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := s.request(ctx, http.MethodPut, "manifests/"+tag.Identifier())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Body = io.NopCloser(bytes.NewReader(m.raw))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.raw)), nil }
@@ -48,20 +55,20 @@ func (c *Client) putManifest(ctx context.Context, tag name.Reference, m *manifes
 	if err != nil {
 		if errors.Is(err, ErrIncomplete) {
 			c.loseAll(tag.Context(), m)
-			return err
+			return nil, err
 		}
 		// A tag that may not be moved need not be, if it is in its place.
 		if status(err)/100 == 4 && s.tagged(ctx, tag, m.digest) {
-			return nil
+			return http.Header{}, nil
 		}
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != m.digest.String() {
-		return fmt.Errorf("the registry took the manifest %s for %s", m.digest, excerpt(said))
+		return nil, fmt.Errorf("the registry took the manifest %s for %s", m.digest, excerpt(said))
 	}
 	c.manifests.forget(manifestKey{tag.Context().Name(), tag.Identifier()})
-	return nil
+	return resp.Header, nil
 }
 
 // loseAll has all that a manifest speaks of asked about again.

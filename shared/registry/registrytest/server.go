@@ -49,6 +49,8 @@ type Config struct {
 	MaxBody int64
 	// NoRanges makes the server ignore Range headers.
 	NoRanges bool
+	// Referrers lists what refers to a manifest, two to a page.
+	Referrers bool
 	// TLS serves HTTPS with a certificate of its own making.
 	TLS bool
 	// Public listens at an address of this machine that clients do not take for one: plain
@@ -218,7 +220,7 @@ func (s *Server) Lose(repo string, h v1.Hash) {
 
 // request is a request taken apart.
 type request struct {
-	kind string // ping, blob, upload, mount, manifest, tags, token
+	kind string // ping, blob, upload, mount, manifest, tags, referrers, token
 	repo string
 	name string // digest, tag or upload
 }
@@ -231,7 +233,7 @@ func parse(r *http.Request) request {
 	case path == "" || r.URL.Path == "/v2":
 		return request{kind: "ping"}
 	}
-	for _, k := range []struct{ sep, kind string }{{"/blobs/uploads/", "upload"}, {"/blobs/", "blob"}, {"/manifests/", "manifest"}, {"/tags/", "tags"}} {
+	for _, k := range []struct{ sep, kind string }{{"/blobs/uploads/", "upload"}, {"/blobs/", "blob"}, {"/manifests/", "manifest"}, {"/tags/", "tags"}, {"/referrers/", "referrers"}} {
 		if i := strings.LastIndex(path, k.sep); i >= 0 {
 			q := request{k.kind, path[:i], path[i+len(k.sep):]}
 			if q.kind == "upload" && r.URL.Query().Has("mount") {
@@ -296,6 +298,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, q request) {
 		s.manifest(w, r, q)
 	case "tags":
 		s.tags(w, q)
+	case "referrers":
+		s.referrers(w, r, q)
 	default:
 		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no such path")
 	}
@@ -540,6 +544,9 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) {
 		s.manifests[q.repo][q.name] = m
 		s.manifests[q.repo][digest(raw)] = m
 		w.Header().Set("Docker-Content-Digest", digest(raw))
+		if subject := subjectOf(raw); s.cfg.Referrers && subject != "" {
+			w.Header().Set("OCI-Subject", subject)
+		}
 		w.WriteHeader(http.StatusCreated)
 		return
 	}

@@ -36,7 +36,8 @@ type flags struct {
 	registry registry.Options
 	keychain keychain.Options
 
-	cache cacheFlags
+	cache   cacheFlags
+	signing signingFlags
 
 	reproducible    bool
 	singleSnapshot  bool
@@ -73,6 +74,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
+	f.signing.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")
@@ -103,6 +105,9 @@ func (f *flags) checkBuild() error {
 		return err
 	}
 	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
+		return err
+	}
+	if err := f.signing.check(f.out.pushes()); err != nil {
 		return err
 	}
 	if f.cache.offline && f.out.pushes() {

@@ -52,6 +52,7 @@ type indexer struct {
 	env      *command.Env
 	client   *registry.Client
 	out      outputFlags
+	signing  signingFlags
 	files    []string
 	registry registry.Options
 	keychain keychain.Options
@@ -62,6 +63,7 @@ func (x *indexer) bind(fs *pflag.FlagSet) {
 	x.out.bindPlaces(fs)
 	x.out.bindNotes(fs)
 	x.out.bindManifest(fs)
+	x.signing.bind(fs)
 	x.registry.Bind(fs)
 	x.registry.BindPush(fs)
 	x.keychain.Bind(fs)
@@ -75,6 +77,9 @@ func (x *indexer) check(images []string) error {
 		return errors.New("no --destination to push to")
 	}
 	if err := x.out.check(); err != nil {
+		return err
+	}
+	if err := x.signing.check(x.out.pushes()); err != nil {
 		return err
 	}
 	_, err := x.out.form()
@@ -123,7 +128,7 @@ func (x *indexer) exporter(ctx context.Context) (*exporter.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := outlet{x.out, x.env, x.client}.config(ctx)
+	c, err := outlet{x.out, x.signing, x.env, x.client, nil}.config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,18 +1,11 @@
 package sign_test
 
 import (
-	"context"
-	"errors"
-	"net/http"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
@@ -90,41 +83,5 @@ func attach(t *testing.T, s *sign.Signer, to exporter.Subject) {
 	t.Helper()
 	if err := s.Attach(t.Context(), to); err != nil {
 		t.Fatal(err)
-	}
-}
-
-var (
-	_ = context.Background
-	_ = errors.Is
-	_ = http.StatusOK
-	_ = os.Getenv
-	_ = time.Now
-	_ = empty.Image
-	_ = mutate.AppendLayers
-)
-
-// identified signs with a token.
-func identified(c *registry.Client, s *signtest.Services, token string, f sign.Format) sign.Options {
-	return sign.Options{
-		Client: c, Format: f,
-		Identity: sign.IdentityOptions{Token: token, Authority: s.Authority, LookupEnv: environment(), Now: time.Now},
-		Services: sign.Services{Log: s.Log, Timestamp: s.Timestamp},
-	}
-}
-
-// TestIdentity: who had a token signed, and nobody else.
-func TestIdentity(t *testing.T) {
-	cosign := signtest.OpenCosign(t)
-	services := signtest.StartServices(t, cosign)
-	host := registrytest.RealV3(t, registrytest.RealConfig{})
-	c := client()
-	token := services.Issuer.Token(t, "ci@example.com", time.Now().Add(time.Hour))
-	subject, image := push(t, c, host+"/app:1")
-	attach(t, open(t, identified(c, services, token, sign.Referrers)), subject)
-	if out, err := cosign.Run(t, append(append([]string{"verify"}, services.Flags("ci@example.com")...), image)...); err != nil {
-		t.Error(out, err)
-	}
-	if _, err := cosign.Run(t, append(append([]string{"verify"}, services.Flags("other@example.com")...), image)...); err == nil || !strings.Contains(err.Error(), "expected SAN value") {
-		t.Errorf("as another: %v", err)
 	}
 }

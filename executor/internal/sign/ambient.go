@@ -178,14 +178,17 @@ func (g google) token(ctx context.Context) (string, error) {
 	at := "http://" + host + "/computeMetadata/v1/instance/service-accounts/default/identity?audience=" + audience + "&format=full"
 	text, err := get(ctx, g.client, at, http.Header{"Metadata-Flavor": {"Google"}})
 	var answered *answerError
-	if err != nil && !named && !errors.As(err, &answered) {
-		return "", errNoToken // we are not there
+	if err != nil && !named && !(errors.As(err, &answered) && answered.header.Get("Metadata-Flavor") == "Google") {
+		return "", errNoToken // we are not there, and who answers is a proxy
 	}
 	return text, err
 }
 
 // answerError is a refusal.
-type answerError struct{ status int }
+type answerError struct {
+	status int
+	header http.Header
+}
 
 func (e *answerError) Error() string {
 	return fmt.Sprintf("the answer is %d %s", e.status, http.StatusText(e.status))
@@ -208,7 +211,7 @@ func get(ctx context.Context, c *http.Client, at string, header http.Header) (st
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", &answerError{resp.StatusCode}
+		return "", &answerError{resp.StatusCode, resp.Header}
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxKey))
 	return string(text), err

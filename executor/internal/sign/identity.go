@@ -46,7 +46,7 @@ type identity struct {
 func newIdentity(ctx context.Context, o IdentityOptions, via http.RoundTripper) (*identity, error) {
 	o.Authority = strings.TrimRight(o.Authority, "/")
 	i := &identity{o: o, authority: sigstore.NewFulcio(&sigstore.FulcioOptions{
-		BaseURL: o.Authority, Timeout: patience, Retries: tries - 1, Transport: via,
+		BaseURL: o.Authority, Timeout: patience, Transport: via,
 	})}
 	var err error
 	if i.token, err = findToken(ctx, o, via); err != nil {

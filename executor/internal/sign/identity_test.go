@@ -36,3 +36,35 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("as another: %v", err)
 	}
 }
+
+// TestIdentity_tag: the same under a tag, which needs the promise of a log.
+func TestIdentity_tag(t *testing.T) {
+	cosign := signtest.OpenCosign(t)
+	services := signtest.StartServices(t, cosign)
+	host := registrytest.Real(t, registrytest.RealConfig{})
+	c := client()
+	token := services.Issuer.Token(t, "ci@example.com", time.Now().Add(time.Hour))
+	subject, image := push(t, c, host+"/app:1")
+	o := identified(c, services, token, sign.Tag)
+	o.Services.Log = services.First.URL
+	s := open(t, o)
+	attach(t, s, subject)
+	if err := s.AttestStatement(t.Context(), subject, predicateType, statement(subject)); err != nil {
+		t.Fatal(err)
+	}
+	if n := services.First.Entries(); n != 2 {
+		t.Errorf("%d entries in the log", n)
+	}
+	verify := func(as string, what ...string) error {
+		_, err := cosign.Run(t, append(append(what, services.Flags(as)...), image)...)
+		return err
+	}
+	for _, what := range [][]string{{"verify"}, {"verify-attestation", "--type", predicateType}} {
+		if err := verify("ci@example.com", what...); err != nil {
+			t.Error(err)
+		}
+		if err := verify("other@example.com", what...); err == nil {
+			t.Errorf("%s as another", what)
+		}
+	}
+}

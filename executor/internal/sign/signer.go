@@ -74,7 +74,13 @@ var _ exporter.Attacher = (*Signer)(nil)
 
 // New opens what is needed to sign, before there is anything to sign: it reads the key
 // or finds a token, and asks the services whether they are there. Errors are [Error].
+// ctx has to last as long as the signer.
 func New(ctx context.Context, o Options) (*Signer, error) {
+	via := o.Services.Transport
+	if via == nil {
+		via = http.DefaultTransport
+	}
+	o.Services.Transport = &patient{ctx, via}
 	s := &Signer{o: o}
 	var err error
 	if o.Key.Key != "" {
@@ -170,7 +176,13 @@ func (s *Signer) command(verb string, image name.Digest) string {
 }
 
 // bundle signs content, and has the services add what they have to.
-func (s *Signer) bundle(ctx context.Context, content sigstore.Content) (*protobundle.Bundle, error) {
+func (s *Signer) bundle(ctx context.Context, content sigstore.Content) (_ *protobundle.Bundle, err error) {
+	// Sigstore's clients take it that what a service answers is complete.
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = fmt.Errorf("a service answers in another way than it should: %v", broken)
+		}
+	}()
 	o := sigstore.BundleOptions{Context: ctx}
 	var keys sigstore.Keypair = s.key
 	if s.identity != nil {

@@ -168,8 +168,8 @@ func annotations(b *protobundle.Bundle, sig []byte) (map[string]string, error) {
 
 // logged is an entry of a log of Rekor's first version, with its promise to keep it.
 type logged struct {
-	Promise []byte `json:"SignedEntryTimestamp"`
-	Entry   loggedEntry
+	Promise []byte      `json:"SignedEntryTimestamp"`
+	Entry   loggedEntry `json:"Payload"`
 }
 
 type loggedEntry struct {

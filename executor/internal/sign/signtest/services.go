@@ -25,6 +25,7 @@ type Services struct {
 	Issuer    *Issuer
 	Authority string // URL of Fulcio
 	Log       string // URL of Rekor
+	First     *FirstLog
 	Timestamp string // URL of the timestamp authority
 	Root      string // file with what cosign has to trust
 }
@@ -33,7 +34,7 @@ type Services struct {
 // skipped.
 func StartServices(t testing.TB, c *Cosign) *Services {
 	t.Helper()
-	s := &Services{Issuer: StartIssuer(t)}
+	s := &Services{Issuer: StartIssuer(t), First: StartFirstLog(t)}
 	dir := t.TempDir()
 	fulcio := s.startAuthority(t, dir)
 	rekor := s.startLog(t, dir)
@@ -43,6 +44,7 @@ func StartServices(t testing.TB, c *Cosign) *Services {
 		"--fulcio", "url="+s.Authority+",certificate-chain="+fulcio,
 		// The log calls itself by the name of its host.
 		"--rekor", "url="+s.Log+",public-key="+rekor+",start-time=2024-01-01T00:00:00Z,origin=127.0.0.1",
+		"--rekor", "url="+s.First.URL+",public-key="+s.First.Public+",start-time=2024-01-01T00:00:00Z",
 		"--tsa", "url="+s.Timestamp+",certificate-chain="+stamps)
 	if err != nil {
 		t.Fatal(err)

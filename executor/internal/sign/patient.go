@@ -1,0 +1,83 @@
+package sign
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+)
+
+// tries is how often a service is asked that says it cannot answer now, and wait how
+// long the first pause is; each later one is twice as long.
+const (
+	tries = 3
+	wait  = 500 * time.Millisecond
+)
+
+// patient asks again where a service cannot answer now, and asks nothing any more when
+// the build is over. Sigstore's clients have loops of their own, which lose the last answer, and
+// make requests that know of no context.
+type patient struct {
+	build context.Context
+	inner http.RoundTripper
+}
+
+func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(req.Context())
+	stop := context.AfterFunc(p.build, cancel)
+	resp, err := p.roundTrip(req.WithContext(ctx))
+	if err != nil {
+		stop()
+		cancel()
+		if p.build.Err() != nil {
+			err = context.Cause(p.build)
+		}
+		return nil, err
+	}
+	resp.Body = &ending{resp.Body, func() { stop(); cancel() }}
+	return resp, nil
+}
+
+func (p *patient) roundTrip(req *http.Request) (*http.Response, error) {
+	for n, pause := 1, wait; ; n, pause = n+1, 2*pause {
+		again, err := renewed(req)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := p.inner.RoundTrip(again)
+		if err != nil || n == tries || resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests || resp.StatusCode == http.StatusNotImplemented {
+			return resp, err
+		}
+		resp.Body.Close()
+		select {
+		case <-time.After(pause):
+		case <-req.Context().Done():
+			return nil, context.Cause(req.Context())
+		}
+	}
+}
+
+// renewed is a request with a body that was not read yet.
+func renewed(req *http.Request) (*http.Request, error) {
+	if req.GetBody == nil {
+		return req, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	again := req.Clone(req.Context())
+	again.Body = body
+	return again, nil
+}
+
+// ending is a body at whose end there is something to do.
+type ending struct {
+	io.ReadCloser
+	end func()
+}
+
+func (e *ending) Close() error {
+	defer e.end()
+	return e.ReadCloser.Close()
+}

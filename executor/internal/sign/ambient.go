@@ -188,10 +188,15 @@ func (g google) token(ctx context.Context) (string, error) {
 type answerError struct {
 	status int
 	header http.Header
+	text   string
 }
 
 func (e *answerError) Error() string {
-	return fmt.Sprintf("the answer is %d %s", e.status, http.StatusText(e.status))
+	said := fmt.Sprintf("the answer is %d %s", e.status, http.StatusText(e.status))
+	if e.text != "" {
+		said += ": " + e.text
+	}
+	return said
 }
 
 // get asks for a small text. Its errors have nothing of the address, which may be secret.
@@ -209,10 +214,10 @@ func get(ctx context.Context, c *http.Client, at string, header http.Header) (st
 		}
 		return "", err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", &answerError{resp.StatusCode, resp.Header}
+		return "", refused(resp)
 	}
+	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxKey))
 	return string(text), err
 }

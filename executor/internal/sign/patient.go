@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -45,10 +46,13 @@ func (p *patient) roundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		resp, err := p.inner.RoundTrip(again)
-		if err != nil || n == tries || resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests || resp.StatusCode == http.StatusNotImplemented {
+		if err != nil || !passing(resp.StatusCode) {
 			return resp, err
 		}
-		resp.Body.Close()
+		refusal := refused(resp)
+		if n == tries {
+			return nil, refusal
+		}
 		select {
 		case <-time.After(pause):
 		case <-req.Context().Done():
@@ -56,6 +60,21 @@ func (p *patient) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 }
+
+// passing tells whether what a service says may be otherwise the next time.
+func passing(status int) bool {
+	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests
+}
+
+// refused is what an answer says, as an error. It closes the answer.
+func refused(resp *http.Response) error {
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what could be read has to do
+	return &answerError{resp.StatusCode, resp.Header, strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "")), " ")}
+}
+
+// maxRefusal bounds what is told of what a service says, in bytes.
+const maxRefusal = 300
 
 // renewed is a request with a body that was not read yet.
 func renewed(req *http.Request) (*http.Request, error) {

@@ -68,6 +68,12 @@ func (s *Signer) openLog(ctx context.Context, at string) error {
 	if version == 2 && s.o.Format.tags() {
 		return &Error{Attempt: attempt, Err: errUnpromised, code: exitConfig, hint: "give --sign-format=referrers"}
 	}
+	if version == 2 && s.identity != nil && s.o.Services.Timestamp == "" {
+		return &Error{
+			Attempt: attempt, Err: errors.New("it does not say when an entry was made, and without a key the signature cannot be verified later"),
+			code: exitConfig, hint: "give --sign-tsa-url",
+		}
+	}
 	s.log = sigstore.NewRekor(&sigstore.RekorOptions{BaseURL: at, Timeout: patience, Retries: tries - 1, Version: version})
 	return nil
 }

@@ -171,6 +171,14 @@ func (s *Signer) command(verb string, image name.Digest) string {
 			key = s.o.Key.path()
 		}
 		line += " --key " + key
+	} else if s.o.Identity.Authority != PublicAuthority {
+		line += " --fulcio-url " + s.o.Identity.Authority
+	}
+	if s.o.Services.Log != "" && s.o.Services.Log != PublicLog {
+		line += " --rekor-url " + s.o.Services.Log
+	}
+	if s.o.Services.Timestamp != "" {
+		line += " --timestamp-server-url " + s.o.Services.Timestamp
 	}
 	return line + " " + image.Name()
 }

@@ -29,13 +29,30 @@ func OpenCosign(t testing.TB) *Cosign {
 // cosignPatience is how long one call may take.
 const cosignPatience = time.Minute
 
+// Installed tells whether cosign is there, and what [StartServices] runs.
+func Installed() (cosign, services bool) {
+	cosign, services = true, true
+	for _, program := range []string{"cosign", "fulcio", "posix", "timestamp-server"} {
+		if _, err := objecttest.Find(program); err != nil {
+			cosign, services = cosign && program != "cosign", false
+		}
+	}
+	return cosign, services
+}
+
 // Run runs cosign and returns what it prints, and in err what it says of a failure.
 func (c *Cosign) Run(t testing.TB, args ...string) (stdout string, err error) {
+	t.Helper()
+	return c.RunIn(t, c.home, args...)
+}
+
+// RunIn is Run in a directory.
+func (c *Cosign) RunIn(t testing.TB, dir string, args ...string) (stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), cosignPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.path, args...)
-	cmd.Dir = c.home
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+c.home, "COSIGN_PASSWORD="+Password, "TUF_ROOT="+filepath.Join(c.home, "tuf"))
 	var said strings.Builder
 	cmd.Stderr = &said

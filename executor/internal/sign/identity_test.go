@@ -49,10 +49,14 @@ func TestIdentity_tag(t *testing.T) {
 	o.Services.Log = services.First.URL
 	s := open(t, o)
 	attach(t, s, subject)
+	attach(t, open(t, o), subject) // by the same identity, and it counts once
+	if n := count(t, c, subject).tagged; n != 1 {
+		t.Errorf("%d signatures", n)
+	}
 	if err := s.AttestStatement(t.Context(), subject, predicateType, statement(subject)); err != nil {
 		t.Fatal(err)
 	}
-	if n := services.First.Entries(); n != 2 {
+	if n := services.First.Entries(); n != 3 {
 		t.Errorf("%d entries in the log", n)
 	}
 	verify := func(as string, what ...string) error {

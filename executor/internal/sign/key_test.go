@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"os"
@@ -19,6 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/executor/internal/sign"
@@ -317,10 +319,8 @@ func TestTampered(t *testing.T) {
 			rejected(t, cosign, public, forgedImage)
 
 			// This image, with what was signed changed.
-			if f == sign.Tag {
-				change(t, c, subject)
-				rejected(t, cosign, public, image)
-			}
+			change(t, c, subject, f)
+			rejected(t, cosign, public, image)
 		})
 	}
 }
@@ -368,11 +368,18 @@ func copySignatures(t *testing.T, c *registry.Client, from, to exporter.Subject)
 	}
 }
 
-// change puts another payload under the signature that is there.
-func change(t *testing.T, c *registry.Client, of exporter.Subject) {
+// change puts another text under the signature that is there.
+func change(t *testing.T, c *registry.Client, of exporter.Subject, f sign.Format) {
 	t.Helper()
-	ctx := t.Context()
-	m, err := c.Manifest(ctx, sigTag(of), 1<<20)
+	at := name.Reference(sigTag(of))
+	if f == sign.Referrers {
+		all, err := c.Referrers(t.Context(), of.Repository, of.Descriptor.Digest, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = of.Repository.Digest(all[0].Digest.String())
+	}
+	m, err := c.Manifest(t.Context(), at, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,22 +387,65 @@ func change(t *testing.T, c *registry.Client, of exporter.Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := c.Blob(ctx, of.Repository, parsed.Layers[0].Digest, 1<<20)
+	text, err := c.Blob(t.Context(), of.Repository, parsed.Layers[0].Digest, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte(`"optional":null`), []byte(`"optional":{"a":"b"}`), 1)
-	if err := c.PushBlob(ctx, of.Repository, text); err != nil {
+	if f == sign.Referrers {
+		list(t, c, of, parsed, forge(t, text))
+		return
+	}
+	changed := bytes.Replace(text, []byte(`"optional":null`), []byte(`"optional":{"a":"b"}`), 1)
+	if bytes.Equal(changed, text) {
+		t.Fatalf("what is signed is %s", text)
+	}
+	if err := c.PushBlob(t.Context(), of.Repository, changed); err != nil {
 		t.Fatal(err)
 	}
-	if parsed.Layers[0].Digest, parsed.Layers[0].Size, err = v1.SHA256(bytes.NewReader(text)); err != nil {
+	if parsed.Layers[0].Digest, parsed.Layers[0].Size, err = v1.SHA256(bytes.NewReader(changed)); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := json.Marshal(parsed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.PushManifest(ctx, sigTag(of), raw, m.MediaType); err != nil {
+	if err := c.PushManifest(t.Context(), at, raw, m.MediaType); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forge changes the statement of a bundle.
+func forge(t *testing.T, bundle []byte) []byte {
+	t.Helper()
+	var b map[string]any
+	if err := json.Unmarshal(bundle, &b); err != nil {
+		t.Fatal(err)
+	}
+	envelope := b["dsseEnvelope"].(map[string]any)
+	text, err := base64.StdEncoding.DecodeString(envelope["payload"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope["payload"] = base64.StdEncoding.EncodeToString(append(text, ' '))
+	changed, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// list has a bundle be all that refers to an image.
+func list(t *testing.T, c *registry.Client, of exporter.Subject, like *v1.Manifest, bundle []byte) {
+	t.Helper()
+	tag := registry.ReferrersTag(of.Repository, of.Descriptor.Digest)
+	if err := c.PushManifest(t.Context(), tag, []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`), types.OCIImageIndex); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.PushReferrer(t.Context(), of.Repository, of.Descriptor, registry.Referrer{
+		ArtifactType: like.ArtifactType, Annotations: like.Annotations,
+		Blobs: []registry.ReferrerBlob{{MediaType: string(like.Layers[0].MediaType), Raw: bundle}},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,6 @@ package sign
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -152,8 +151,8 @@ func (s *Signer) done(ctx context.Context, image name.Digest, what, verb string,
 			s.o.Signed(image, what)
 		}
 		return nil
-	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("sign %s: %w", image.Name(), context.Cause(ctx)) // whatever went wrong, it was because of that
 	}
 	command := ""
 	if verb != "" {

@@ -3,6 +3,7 @@ package sign
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -10,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -67,6 +67,7 @@ func (s *Signer) signTag(ctx context.Context, image name.Digest) error {
 	if err != nil {
 		return err
 	}
+	list.supersede(text, notes)
 	return list.add(ctx, s.o.Client, text, simpleSigning, notes)
 }
 
@@ -235,6 +236,53 @@ func (t *tagged) has(content, sig []byte) bool {
 	return false
 }
 
+// supersede takes away what the same identity signed of the same text before: builds
+// that come to the same image would pile up signatures, of which the last says all. It
+// is not for us to tell whether an older one is good, so it cannot stand for the new one.
+func (t *tagged) supersede(content []byte, notes map[string]string) {
+	h, _, err := v1.SHA256(bytes.NewReader(content))
+	who := certifiedName(notes[certificateKey])
+	if err != nil || who == "" {
+		return
+	}
+	var layers []v1.Descriptor
+	var ids []v1.Hash
+	for _, l := range t.manifest.Layers {
+		if l.Digest == h && certifiedName(l.Annotations[certificateKey]) == who {
+			continue
+		}
+		layers, ids = append(layers, l), append(ids, l.Digest)
+	}
+	t.manifest.Layers, t.config.RootFS.DiffIDs = layers, ids
+	t.config.History = make([]v1.History, len(layers))
+}
+
+// certifiedName is who a certificate of Fulcio's is for, and who said so; empty if it is
+// none.
+func certifiedName(text string) string {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return ""
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return ""
+	}
+	var name, issuer string
+	for _, e := range cert.Extensions {
+		switch e.Id.String() {
+		case "2.5.29.17":
+			name = string(e.Value)
+		case "1.3.6.1.4.1.57264.1.8": // see oid-info.md of Fulcio's sources
+			issuer = string(e.Value)
+		}
+	}
+	if name == "" || issuer == "" {
+		return ""
+	}
+	return issuer + "\x00" + name
+}
+
 // add pushes what is there with one more. What another program adds at the same time
 // may be lost: registries have no way to say that a tag must be as it was.
 func (t *tagged) add(ctx context.Context, c *registry.Client, content []byte, mediaType types.MediaType, notes map[string]string) error {
@@ -244,7 +292,7 @@ func (t *tagged) add(ctx context.Context, c *registry.Client, content []byte, me
 	}
 	t.manifest.Layers = append(t.manifest.Layers, v1.Descriptor{MediaType: mediaType, Size: size, Digest: h, Annotations: maps.Clone(notes)})
 	t.config.RootFS.DiffIDs = append(t.config.RootFS.DiffIDs, h)
-	t.config.History = append(t.config.History, v1.History{Created: v1.Time{Time: time.Time{}}})
+	t.config.History = append(t.config.History, v1.History{})
 	config, err := json.Marshal(t.config)
 	if err != nil {
 		return err

@@ -69,6 +69,8 @@ func (f *signingFlags) check(pushes bool) error {
 	for flag, at := range map[string]string{"--sign-fulcio-url": f.authority, "--sign-rekor-url": f.log, "--sign-tsa-url": f.timestamp} {
 		if u, err := url.Parse(at); at != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 			return fmt.Errorf("%s is not an address that begins with https:// or http://", flag)
+		} else if u.User != nil {
+			return fmt.Errorf("%s has a user in it, which would be shown wherever the address is", flag)
 		}
 	}
 	return f.checkForm()

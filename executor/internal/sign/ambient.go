@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -85,7 +84,7 @@ type given string
 func (g given) name() string { return "--sign-identity-token" }
 
 func (g given) token(context.Context) (string, error) {
-	if !strings.HasPrefix(string(g), "/") && strings.Count(string(g), ".") == 2 && !strings.Contains(string(g), "/") {
+	if _, err := readToken(string(g), g); err == nil {
 		return string(g), nil
 	}
 	text, err := readSmall(string(g))

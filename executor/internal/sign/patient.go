@@ -16,16 +16,17 @@ const (
 )
 
 // patient asks again where a service cannot answer now, and asks nothing any more when
-// the build is over. Sigstore's clients have loops of their own, which lose the last answer, and
-// make requests that know of no context.
+// the build is over. Sigstore's clients have loops of their own, which lose the last
+// answer, and make requests that know of no context.
 type patient struct {
 	build context.Context
 	inner http.RoundTripper
 }
 
 func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(req.Context())
-	stop := context.AfterFunc(p.build, cancel)
+	// The build's, so that who looks at requests sees of what they are a part.
+	ctx, cancel := context.WithCancel(p.build)
+	stop := context.AfterFunc(req.Context(), cancel)
 	resp, err := p.roundTrip(req.WithContext(ctx))
 	if err != nil {
 		stop()

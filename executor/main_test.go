@@ -29,6 +29,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
+	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/command/commandtest"
 	"github.com/kaniko-suite/kaniko/shared/layer"
@@ -103,6 +104,7 @@ func TestScripts(t *testing.T) {
 	maps.Copy(cmds, cacheCommands(t, server))
 	maps.Copy(cmds, registryCommands(t))
 	maps.Copy(cmds, attestCommands(t, server.Host()))
+	maps.Copy(cmds, signCommands(t))
 	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -128,6 +130,12 @@ func TestScripts(t *testing.T) {
 				return err == nil, nil
 			case "emulated":
 				return host.Runs(t.Context(), t.TempDir(), v1.Platform{OS: "linux", Architecture: "s390x"}) == nil, nil
+			case "cosign":
+				cosign, _ := signtest.Installed()
+				return cosign, nil
+			case "sigstore":
+				_, services := signtest.Installed()
+				return services, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "namespaces":

@@ -38,9 +38,10 @@ type flags struct {
 	registry registry.Options
 	keychain keychain.Options
 
-	cache cacheFlags
-	trace trace.Flags
-	after afterFlags
+	cache   cacheFlags
+	trace   trace.Flags
+	after   afterFlags
+	signing signingFlags
 
 	reproducible    bool
 	singleSnapshot  bool
@@ -80,6 +81,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.cache.bind(fs)
 	f.trace.Bind(fs)
 	f.after.bind(fs)
+	f.signing.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
 	fs.BoolVar(&f.singleSnapshot, "single-snapshot", false, "one layer for all instructions of a stage")
@@ -113,6 +115,9 @@ func (f *flags) checkBuild() error {
 		return err
 	}
 	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
+		return err
+	}
+	if err := f.signing.check(f.out.pushes()); err != nil {
 		return err
 	}
 	if f.cache.offline && f.out.pushes() {

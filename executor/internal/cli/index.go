@@ -53,6 +53,7 @@ type indexer struct {
 	env      *command.Env
 	client   *registry.Client
 	out      outputFlags
+	signing  signingFlags
 	files    []string
 	registry registry.Options
 	keychain keychain.Options
@@ -64,6 +65,7 @@ func (x *indexer) bind(fs *pflag.FlagSet) {
 	x.out.bindPlaces(fs)
 	x.out.bindNotes(fs)
 	x.out.bindManifest(fs)
+	x.signing.bind(fs)
 	x.registry.Bind(fs)
 	x.registry.BindPush(fs)
 	x.keychain.Bind(fs)
@@ -81,6 +83,9 @@ func (x *indexer) check(images []string) error {
 		return err
 	}
 	if err := x.trace.Check(); err != nil {
+		return err
+	}
+	if err := x.signing.check(x.out.pushes()); err != nil {
 		return err
 	}
 	_, err := x.out.form()
@@ -142,7 +147,7 @@ func (x *indexer) exporter(ctx context.Context) (*exporter.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := outlet{x.out, x.env, x.client}.config(ctx)
+	c, err := outlet{x.out, x.signing, x.env, x.client, nil}.config(ctx)
 	if err != nil {
 		return nil, err
 	}

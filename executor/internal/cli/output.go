@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 
@@ -163,8 +164,11 @@ func (f *outputFlags) form() (image.Form, error) {
 // outlet is where images go, as the flags say it.
 type outlet struct {
 	outputFlags
-	env    *command.Env
-	client *registry.Client
+	signing signingFlags
+	env     *command.Env
+	client  *registry.Client
+	// via is what services of sigstore are asked through; nil is HTTP as it is.
+	via http.RoundTripper
 }
 
 // config is that of the exporter. Whether it may push is asked now, before time is
@@ -182,6 +186,13 @@ func (o outlet) config(ctx context.Context) (exporter.Config, error) {
 		c.Destinations = append(c.Destinations, tag)
 	}
 	c.Notes = o.notes(c.Destinations)
+	signer, err := o.signing.open(ctx, o.env, o.client, o.via)
+	if err != nil {
+		return c, err
+	}
+	if signer != nil {
+		c.Attachers = append(c.Attachers, signer)
+	}
 	if o.tarPath != "" && !o.keptHere() && !o.pushes() {
 		o.env.Log.Info("--tarPath saves the image and pushes nothing; give --push to have both")
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"net/http"
 	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -110,7 +111,7 @@ type output struct {
 
 // output opens the exporter of a build of n images: of several an index is made.
 func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, error) {
-	c, err := outlet{b.flags.out, b.env, b.client}.config(ctx)
+	c, err := outlet{b.flags.out, b.flags.signing, b.env, b.client, b.tracing.Transport(http.DefaultTransport)}.config(ctx)
 	if err != nil {
 		return nil, err
 	}

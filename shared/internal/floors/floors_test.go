@@ -29,10 +29,10 @@ func floors() []floor {
 		{"7, the parts", []string{
 			"executor/internal/buildcontext", "executor/internal/buildcontext/fetch", "executor/internal/buildcontext/ocilayout",
 			"executor/internal/inplace", "executor/internal/isolated", "executor/internal/host", "executor/internal/exporter",
-			"executor/internal/report", "executor/internal/sign", "executor/internal/conformance",
+			"executor/internal/report", "executor/internal/conformance",
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare", "inspect/internal/explain",
 		}},
-		{"7, what accompanies images", []string{"executor/internal/attest"}},
+		{"7, what accompanies an image", []string{"executor/internal/attest", "executor/internal/sign"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
 		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},
 		{"no floor: tests only", []string{"shared/internal/floors"}},

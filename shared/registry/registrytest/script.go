@@ -39,7 +39,8 @@ type fault struct {
 //	token expires                   the tokens handed out so far are void
 //	3rd HEAD blob: token expires    the same, just before that request
 //
-// The kinds of request are ping, token, manifest, blob, upload, mount and tags. Of
+// The kinds of request are ping, token, manifest, blob, upload, mount, tags and
+// referrers. Of
 // several lines that fit a request the first that is not used up counts. Words
 // that mean nothing here fail the test.
 func (s *Server) Script(script string) {

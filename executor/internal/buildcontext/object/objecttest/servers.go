@@ -16,22 +16,27 @@ import (
 // PATH or where that puts it. Without it the test is skipped.
 func Program(t testing.TB, program, fixture string) string {
 	t.Helper()
+	path, err := Find(program)
+	if err != nil {
+		t.Skipf("%s is not installed; tools/fixtures/build.sh %s builds it: %v", program, fixture, err)
+	}
+	return path
+}
+
+// Find is where such a program is.
+func Find(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
-		return path
+		return path, nil
 	}
 	dir := os.Getenv("KANIKO_FIXTURES")
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			t.Skipf("%s is not installed: %v", program, err)
+			return "", err
 		}
 		dir = filepath.Join(cache, "kaniko-fixtures")
 	}
-	path, err := exec.LookPath(filepath.Join(dir, "bin", program))
-	if err != nil {
-		t.Skipf("%s is not installed; tools/fixtures/build.sh %s builds it: %v", program, fixture, err)
-	}
-	return path
+	return exec.LookPath(filepath.Join(dir, "bin", program))
 }
 
 // FreeAddress is a loopback address that nothing listens at.

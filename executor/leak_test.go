@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -69,6 +70,16 @@ func leak(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%q stands in %s", word, found)
 	case !neg && found == "":
 		ts.Fatalf("%q stands in none of %d files", word, looked)
+	}
+}
+
+// once counts a word in a file.
+func once(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: once WORD FILE")
+	}
+	if n := strings.Count(ts.ReadFile(args[1]), args[0]); n != 1 {
+		ts.Fatalf("%q stands %d times in %s", args[0], n, args[1])
 	}
 }
 

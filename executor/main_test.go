@@ -64,9 +64,11 @@ func TestMain(m *testing.M) {
 //	config LAYOUT         prints its config
 //	manifest LAYOUT       prints its manifest
 //	larger LAYOUT OTHER   succeeds if the blobs of the first are more bytes
+//	names LAYOUT          prints the names in the archive of its last layer
 //	layers LAYOUT         prints the digests of its layers
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
+//	once WORD FILE        succeeds if the word stands in the file exactly once
 //	inplace STATUS ARG…   runs the executor in a root of its own, on Linux as root
 //	tags REPOSITORY       prints the tags of a repository of $REGISTRY
 //	entries DIR           prints the instructions of the entries of a cache in a directory
@@ -88,7 +90,9 @@ func TestScripts(t *testing.T) {
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
 		"base":   func(ts *testscript.TestScript, _ bool, args []string) { pushBase(t, ts, server.Host(), args) },
 		"files":  func(ts *testscript.TestScript, _ bool, args []string) { files(ts, open(ts, args[0])) },
+		"names":  func(ts *testscript.TestScript, _ bool, args []string) { names(ts, open(ts, args[0])) },
 		"leak":   leak,
+		"once":   once,
 		"larger": larger,
 		"manifest": func(ts *testscript.TestScript, _ bool, args []string) {
 			raw, err := open(ts, args[0]).RawManifest()
@@ -99,6 +103,7 @@ func TestScripts(t *testing.T) {
 	}
 	maps.Copy(cmds, cacheCommands(t, server))
 	maps.Copy(cmds, registryCommands(t))
+	maps.Copy(cmds, attestCommands(t, server.Host()))
 	maps.Copy(cmds, signCommands(t))
 	maps.Copy(cmds, systemCommands())
 	commandtest.Run(t, testscript.Params{
@@ -315,6 +320,22 @@ func files(ts *testscript.TestScript, img v1.Image) {
 	for e, err := range t.Walk(tree.Root) {
 		ts.Check(err)
 		fmt.Fprintf(ts.Stdout(), "%s %d %o %d:%d %d %s%s\n", e.Path.Abs(), e.Node.Type, e.Node.Mode, e.Node.UID, e.Node.GID, e.Node.Size, e.Node.Link, e.Hard)
+	}
+}
+
+func names(ts *testscript.TestScript, img v1.Image) {
+	layers, err := img.Layers()
+	ts.Check(err)
+	r, err := layers[len(layers)-1].Uncompressed()
+	ts.Check(err)
+	defer r.Close()
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return
+		}
+		ts.Check(err)
+		fmt.Fprintln(ts.Stdout(), h.Name)
 	}
 }
 

@@ -26,6 +26,8 @@ wanted=(
   git:git
   sshd:openssh-server
   qemu-s390x-static:qemu-user-static
+  rpmbuild:rpm
+  chromium-headless-shell:chromium-headless-shell
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
@@ -59,7 +61,7 @@ fi
 [ "${1:-}" != packages ] || exit 0
 
 # Not in the Debian we have; they take minutes to build, once.
-for server in registry versitygw gcs azurite cosign sigstore; do
+for server in registry versitygw gcs azurite otelcol cosign sigstore; do
   tools/fixtures/build.sh $server >/dev/null ||
     echo "setup: $server (tools/fixtures/build.sh) could not be built, so tests against it are skipped" >&2
 done

@@ -32,7 +32,7 @@ func (f *fresh) Get(ctx context.Context, key cachekey.Key) (*Entry, error) {
 	}
 	age := f.now().Sub(e.Created)
 	if f.ttl <= 0 || age > f.ttl {
-		return nil, fmt.Errorf("%w: what %s has is %s old, more than %s", ErrMiss, e.From, max(age, 0).Round(time.Second), f.ttl)
+		return nil, fmt.Errorf("%w: %w", ErrMiss, &oldError{e.From, age, f.ttl})
 	}
 	return e, nil
 }

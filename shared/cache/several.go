@@ -76,26 +76,29 @@ func preferred[T any](ctx context.Context, stores []Store, ask func(context.Cont
 // refusals is one error of all: what could not be asked if anything could not, and
 // otherwise a miss with the reasons that there are.
 func refusals[T any](answers []*answer[T]) error {
-	var unasked []error
+	var unasked, missed []error
 	var reasons []string
 	for _, a := range answers {
 		if !errors.Is(a.err, ErrMiss) {
 			unasked = append(unasked, a.err)
 		} else if reason, ok := strings.CutPrefix(a.err.Error(), ErrMiss.Error()+": "); ok {
-			reasons = append(reasons, reason)
+			reasons, missed = append(reasons, reason), append(missed, a.err)
 		}
 	}
 	switch {
 	case len(unasked) > 0:
 		return errors.Join(unasked...)
 	case len(reasons) > 0:
-		return &missError{reasons}
+		return &missError{reasons, missed}
 	}
 	return ErrMiss
 }
 
 // missError is an ErrMiss for several reasons.
-type missError struct{ reasons []string }
+type missError struct {
+	reasons []string
+	all     []error
+}
 
-func (e *missError) Error() string        { return ErrMiss.Error() + ": " + strings.Join(e.reasons, "; ") }
-func (e *missError) Is(target error) bool { return target == ErrMiss }
+func (e *missError) Error() string   { return ErrMiss.Error() + ": " + strings.Join(e.reasons, "; ") }
+func (e *missError) Unwrap() []error { return e.all }

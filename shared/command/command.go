@@ -51,6 +51,9 @@ type Env struct {
 // The program sets it back to Stderr before it returns.
 func (e *Env) LogTo(w io.Writer) { e.handler.redirect(w) }
 
+// LogsJSON reports whether the log is one of JSON, which what people read would spoil.
+func (e *Env) LogsJSON() bool { return e.handler.out.json != nil }
+
 // Terminal is Stderr if people watch it and it can be drawn on, else nil.
 func (e *Env) Terminal() io.Writer {
 	if file, ok := e.Stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && e.Getenv("TERM") != "dumb" {

@@ -66,6 +66,17 @@ func (p Page) write(w io.Writer) {
 	io.WriteString(w, b.String()) //nolint:errcheck // there is nobody left to tell
 }
 
+// Excerpt is what the page shows of the Dockerfile for an error; empty if that is not
+// about a place in it.
+func (p Page) Excerpt(err error) string {
+	p.Err = err
+	at := p.location()
+	if text := excerpt(p.Source, at); text != "" {
+		return plain(at.String()) + "\n" + text
+	}
+	return ""
+}
+
 func (p Page) location() dockerfile.Location {
 	if p.At != (dockerfile.Location{}) {
 		return p.At

@@ -96,8 +96,10 @@ func attempt(ctx context.Context, c Config, lost map[cachekey.Key]bool) (_ v1.Im
 // reckon finds out what is to be done.
 func (b *build) reckon(ctx context.Context) {
 	if b.Cache != nil {
+		ctx, end := b.Observer.Phase(ctx, Ask)
 		b.define(ctx)
 		b.probe(ctx)
+		end(nil)
 	}
 	b.need()
 	b.connect()
@@ -121,7 +123,10 @@ func (b *build) work(ctx context.Context) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return img, b.Exporter.Image(ctx, img)
+	ctx, end := b.Observer.Phase(ctx, Deliver)
+	err = b.Exporter.Image(ctx, img)
+	end(err)
+	return img, err
 }
 
 func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, lost map[cachekey.Key]bool) *build {
@@ -132,7 +137,7 @@ func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, l
 		c.Host = nobody{}
 	}
 	if c.Limits.Stages <= 0 {
-		c.Limits.Stages = runtime.NumCPU()
+		c.Limits.Stages = runtime.GOMAXPROCS(0)
 	}
 	if c.Limits.Pushes <= 0 {
 		c.Limits.Pushes = defaultPushes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -360,14 +361,15 @@ func TestCache_misses(t *testing.T) {
 		bench  func(*bench)
 		ran    string // the commands, in any order
 		says   string // a reason in the journal
+		cause  cachekey.Cause
 	}{
 		{name: "nothing", then: twoStages(base, "1")},
-		{name: "a command's arguments", then: twoStages(base, "2"), ran: "write junk 2; write out made", says: "the command changed"},
-		{name: "the base", then: twoStages(otherBase, "1"), ran: "write junk 1; write last L; write out made; write tool T", says: "base image changed"},
+		{name: "a command's arguments", then: twoStages(base, "2"), ran: "write junk 2; write out made", says: "the command changed", cause: cachekey.InstructionChanged},
+		{name: "the base", then: twoStages(otherBase, "1"), ran: "write junk 1; write last L; write out made; write tool T", says: "base image changed", cause: cachekey.BaseChanged},
 		{name: "an entry that only a skipped stage needs", change: func(c *cached) { c.evict(c.t, "RUN write out made") }, then: twoStages(base, "1")},
 		{
 			name: "an entry with others above it", change: func(c *cached) { c.evict(c.t, "RUN write tool T") }, then: twoStages(base, "1"),
-			ran: "write last L; write tool T", says: "not in the cache any more",
+			ran: "write last L; write tool T", says: "not in the cache any more", cause: cachekey.NoEntry,
 		},
 		{
 			name: "an entry at the top", change: func(c *cached) { c.evict(c.t, "RUN write last L") }, then: twoStages(base, "1"),
@@ -378,7 +380,7 @@ func TestCache_misses(t *testing.T) {
 		},
 		{
 			name: "a file", then: twoStages(base, "1"), bench: func(b *bench) { b.Context.(*tree.Tree).Keep("app", "APPLICATION") },
-			ran: "write junk 1; write out made", says: "file app changed",
+			ran: "write junk 1; write out made", says: "file app changed", cause: cachekey.FilesChanged,
 		},
 		{
 			name: "only the time of a file", then: twoStages(base, "1"), bench: func(b *bench) {
@@ -398,7 +400,7 @@ func TestCache_misses(t *testing.T) {
 		},
 		{
 			name: "times brought down", then: twoStages(base, "1"), bench: func(b *bench) { b.Clamp = true },
-			ran: "write junk 1; write last L; write out made; write tool T", says: "SOURCE_DATE_EPOCH",
+			ran: "write junk 1; write last L; write out made; write tool T", says: "SOURCE_DATE_EPOCH", cause: cachekey.SettingsChanged,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -407,7 +409,19 @@ func TestCache_misses(t *testing.T) {
 			if tc.change != nil {
 				tc.change(c)
 			}
-			got := c.with(tc.then, tc.bench, img, other)
+			seen := &causes{}
+			got := c.with(tc.then, func(b *bench) {
+				if tc.bench != nil {
+					tc.bench(b)
+				}
+				b.Observer = seen
+			}, img, other)
+			if tc.cause != "" && !slices.Contains(seen.all, tc.cause) || tc.ran == "" && tc.change == nil && len(seen.all) > 0 {
+				t.Errorf("the causes are %q, want %q among them", seen.all, tc.cause)
+			}
+			if tc.ran != "" && (seen.phases[engine.Decode] == 0 || seen.phases[engine.Encode] == 0) {
+				t.Errorf("the phases are %v", seen.phases)
+			}
 			if s := sorted(got.ran); s != tc.ran {
 				t.Errorf("ran %q, want %q", s, tc.ran)
 			}
@@ -434,6 +448,41 @@ func TestCache_misses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// causes is an observer that notes why steps were done, and in which phases.
+type causes struct {
+	mu     sync.Mutex
+	all    []cachekey.Cause
+	phases map[engine.Phase]int
+}
+
+func (c *causes) Stage(ctx context.Context, _ *plan.Stage) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
+func (c *causes) Step(ctx context.Context, _ *plan.Stage, _ *plan.Step) (context.Context, io.Writer, func(engine.Outcome, error)) {
+	return ctx, nil, func(out engine.Outcome, _ error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if out.Cause != "" {
+			c.all = append(c.all, out.Cause)
+		}
+	}
+}
+
+func (c *causes) Phase(ctx context.Context, kind engine.Phase) (context.Context, func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phases == nil {
+		c.phases = map[engine.Phase]int{}
+	}
+	c.phases[kind]++
+	return ctx, func(error) {}
+}
+
+func (c *causes) Transfer(ctx context.Context, _ engine.Transfer) (context.Context, func(int64), func(error)) {
+	return ctx, func(int64) {}, func(error) {}
 }
 
 // TestCache_byContent: a stage that is made anew, and comes to the same, changes

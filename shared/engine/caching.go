@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -61,7 +62,7 @@ func isLocal(op plan.Copy) bool {
 // store has one.
 func (b *build) get(ctx context.Context, w *work, d definition) {
 	if b.lost[d.key] {
-		w.why = "its entry was damaged"
+		w.why, w.gone = "its entry was damaged", cachekey.Damaged
 		return
 	}
 	if b.cacheless.Load() {
@@ -74,6 +75,7 @@ func (b *build) get(ctx context.Context, w *work, d definition) {
 	case errors.Is(err, cache.ErrMiss):
 		if err != cache.ErrMiss {
 			w.why = strings.TrimPrefix(err.Error(), cache.ErrMiss.Error()+": ")
+			w.gone = cache.Why(err)
 		}
 	case ctx.Err() == nil:
 		b.cacheFailed(err)

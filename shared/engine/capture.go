@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -24,6 +25,7 @@ type capture struct {
 	indexed  string // the file with the index
 	exported <-chan struct{}
 	files    int
+	compress time.Duration
 	shown    bool // the stage shows the changes
 }
 
@@ -59,7 +61,7 @@ func (c *capture) place(ctx context.Context, changes layer.Changes) error {
 
 // encode writes the changes that consume takes into a layer, if anybody will want
 // it. Without a change there is no layer, and nothing to consume.
-func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) error {
+func (c *capture) encode(ctx context.Context, changes layer.Changes, consume func(layer.Changes) error) (err error) {
 	first, rest, stop := peek(changes)
 	defer stop()
 	if first == nil {
@@ -75,6 +77,8 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	if err != nil {
 		return err
 	}
+	_, end := c.stage.build.Observer.Phase(ctx, Encode)
+	defer func() { end(err) }()
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
 		Compression: c.stage.build.Compression,
@@ -92,6 +96,7 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	}
 	c.files, c.indexed = enc.Count(), ix.path()
 	c.blob, err = enc.Finish()
+	c.compress = enc.Held()
 	return errors.Join(err, ix.close())
 }
 

@@ -26,8 +26,10 @@ type work struct {
 	found   definition
 
 	entry  *cache.Entry
-	why    string // of a miss, as the store says it
+	why    string         // of a miss, as the store says it
+	gone   cachekey.Cause // of the same, in few words
 	missed []string
+	cause  cachekey.Cause // of the first of missed
 	use    cache.Use
 	size   int64
 }

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -55,7 +56,7 @@ type Config struct {
 
 // Limits bounds what goes on at once; a zero field means a default.
 type Limits struct {
-	Stages int // stages that work at the same time; default: number of CPUs
+	Stages int // stages that work at the same time; default: as many as there are CPUs, or as the container may use
 	Pushes int // layers uploaded at the same time; default 4
 }
 
@@ -83,8 +84,8 @@ type Observer interface {
 	Stage(ctx context.Context, s *plan.Stage) (context.Context, func(error))
 	// Step returns where the output of the step's command goes.
 	Step(ctx context.Context, st *plan.Stage, s *plan.Step) (context.Context, io.Writer, func(Outcome, error))
-	// Phase is a part of the work of a step, or of a stage outside of its steps, of one
-	// kind. Phases of one goroutine may lie within each other.
+	// Phase is a part of the work of a step, of a stage outside of its steps, or of the
+	// build outside of its stages, of one kind. Phases of one goroutine may lie within each other.
 	Phase(ctx context.Context, kind Phase) (context.Context, func(error))
 	// Transfer is bytes on their way: a pull or a push. moved is told increments; size
 	// is -1 where it is not known yet.
@@ -96,11 +97,15 @@ type Phase string
 
 // The phases.
 const (
+	Ask     Phase = "ask"     // the cache what it has, before anything is done
 	Wait    Phase = "wait"    // for another stage
 	Unpack  Phase = "unpack"  // layers to where commands or copies see them; it reads them as they are pulled
 	Run     Phase = "run"     // a command
 	Copy    Phase = "copy"    // files to their places, and into a layer
 	Capture Phase = "capture" // what a command changed, into a layer
+	Decode  Phase = "decode"  // in Unpack: one layer is read through, decompressed and written as files
+	Encode  Phase = "encode"  // in Copy and Capture: a layer is compressed while its files are read, up to its last byte
+	Deliver Phase = "deliver" // the image to where it goes, once all of its layers are made
 )
 
 // Transfer names a movement of bytes.
@@ -112,11 +117,17 @@ type Transfer struct {
 
 // Outcome is what a step came to.
 type Outcome struct {
-	Layer  v1.Layer // nil if the step left no layer, or nobody wants one
-	Files  int      // changes of files, if the step was done
-	Cached bool     // the step was not done: the cache had what it comes to
-	From   string   // where the cache had it
+	Layer v1.Layer // nil if the step left no layer, or nobody wants one
+	Files int      // changes of files, if the step was done
+	// Compress is how long compressing the layer held up the step, as [layer.Encoder.Held]
+	// has it: a part of the phases Copy and Capture.
+	Compress time.Duration
+	Cached   bool   // the step was not done: the cache had what it comes to
+	From     string // where the cache had it
 	// Missed says in words why the cache did not have it, if it was asked. They may
 	// quote the Dockerfile and names of files.
 	Missed []string
+	// Cause is the same in a few words that quote nothing; empty if the cache was not
+	// asked, or had it.
+	Cause cachekey.Cause
 }

@@ -7,6 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -68,7 +69,7 @@ func (s *stage) discardUnfit() {
 // giveUp does without a step's entry. One that is of all steps of a stage is given up
 // for all of them.
 func (s *stage) giveUp(w *work, why string) {
-	w.entry, w.missed = nil, []string{why}
+	w.entry, w.missed, w.cause = nil, []string{why}, cachekey.OtherHistory
 	if !s.build.Squash {
 		return
 	}

@@ -42,13 +42,13 @@ func (b *build) compare(ctx context.Context) {
 			case before == nil:
 			case before.Key == w.planned.key:
 				if b.asks(w) && len(w.missed) == 0 {
-					w.missed = []string{b.whyGone(w)}
+					w.miss(cachekey.NoEntry, b.whyGone(w))
 				}
 			case b.sourceChanged(w.Op) != "":
 				changed = true
-				w.missed = append(w.missed, b.sourceChanged(w.Op)+" changed")
+				w.miss(cachekey.SourceChanged, b.sourceChanged(w.Op)+" changed")
 			case changed && sameText(before, w) && !copies:
-				w.missed = append(w.missed, afterChange)
+				w.miss(cachekey.EarlierChanged, afterChange)
 			default:
 				changed = true
 				all.Go(func() { b.differ(ctx, w, before) })
@@ -93,7 +93,29 @@ func (b *build) differ(ctx context.Context, w *work, before *cache.Step) {
 			reasons = []string{afterChange}
 		}
 	}
+	w.miss(cachekey.Because(was, w.planned.text), reasons...)
+}
+
+// miss notes why the cache does not have the step; what was known before stays first.
+func (w *work) miss(cause cachekey.Cause, reasons ...string) {
+	if w.cause == "" && len(reasons) > 0 {
+		w.cause = cause
+	}
 	w.missed = append(w.missed, reasons...)
+}
+
+// whyMissed is why the cache does not have a step, in few words: what the store said of
+// an entry that it has counts for more than what is different. Empty if it was not asked.
+func (b *build) whyMissed(w *work) cachekey.Cause {
+	switch {
+	case w.gone != "" && w.gone != cachekey.NoEntry:
+		return w.gone
+	case w.cause != "":
+		return w.cause
+	case b.asks(w):
+		return cachekey.NoEntry
+	}
+	return ""
 }
 
 // previously is the step of the last build that was in the place of this one: with

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 )
 
@@ -55,7 +56,7 @@ func (b *build) takeBack() bool {
 			reads := b.readsAnew(w.Op)
 			if w.entry != nil && (reads || s.anew && !linked(w.Op)) {
 				w.entry, any = nil, true
-				w.missed = []string{"a step that it depends on is done again"}
+				w.missed, w.cause = []string{"a step that it depends on is done again"}, cachekey.RunAgain
 			}
 			if _, run := w.Op.(plan.Run); w.entry == nil && (run || reads) {
 				s.anew = true

@@ -45,7 +45,10 @@ func (s *stage) squashed(ctx context.Context) error {
 	c := &capture{
 		stage: s, key: fmt.Sprintf("stage:%d", s.plan.Index), export: s.exported, index: s.build.keeps(), shown: true,
 	}
-	if err := s.squash(ctx, c, before, parts); err != nil {
+	inside, end := s.build.Observer.Phase(ctx, Capture)
+	err = s.squash(inside, c, before, parts)
+	end(err)
+	if err != nil {
 		return err
 	}
 	if c.blob == nil {

@@ -225,7 +225,7 @@ func (s *stage) catchUp(ctx context.Context) error {
 	}
 	var layers []sandbox.Layer
 	for _, l := range s.layers[s.applied:] {
-		layers = append(layers, sandbox.Layer{Key: l.key, Changes: func(context.Context) layer.Changes { return s.build.images.unpacked(l) }})
+		layers = append(layers, sandbox.Layer{Key: l.key, Changes: func(ctx context.Context) layer.Changes { return s.build.decoding(ctx, s.build.images.unpacked(l)) }})
 	}
 	defer func() { s.applied = len(s.layers) }()
 	if len(layers) == 0 {
@@ -235,6 +235,21 @@ func (s *stage) catchUp(ctx context.Context) error {
 	err := s.box.Apply(ctx, layers...)
 	end(err)
 	return err
+}
+
+// decoding is a phase for as long as the changes are read.
+func (b *build) decoding(ctx context.Context, changes layer.Changes) layer.Changes {
+	return func(yield func(layer.Change, error) bool) {
+		_, end := b.Observer.Phase(ctx, Decode)
+		var failed error
+		defer func() { end(failed) }()
+		for change, err := range changes {
+			failed = err
+			if !yield(change, err) {
+				return
+			}
+		}
+	}
 }
 
 // inherit takes over layers and history of what FROM names.

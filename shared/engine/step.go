@@ -60,7 +60,7 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 	ctx, out, end := s.build.Observer.Step(ctx, s.plan, w.Step)
 	defer func() {
 		if !r.Cached {
-			r.Missed = w.missed
+			r.Missed, r.Cause = w.missed, s.build.whyMissed(w)
 		}
 		end(r.Outcome, err)
 	}()
@@ -78,7 +78,7 @@ func (s *stage) step(ctx context.Context, i int, w *work, export bool) (r result
 		return s.reuse(ctx, w, export)
 	}
 	r = result{step: w.Step, key: c.key, shown: c.shown}
-	r.Files = c.files
+	r.Files, r.Compress = c.files, c.compress
 	if c.blob != nil {
 		r.Layer = v1.Layer(c.blob)
 	}

@@ -203,6 +203,7 @@ type Encoder struct {
 	tar    *bufio.Writer
 	digest hash.Hash
 	diffID hash.Hash
+	held   time.Duration
 }
 
 // EncoderOptions says how layers are written.
@@ -224,10 +225,10 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 	}
 	e := &Encoder{blob: b, file: f, digest: sha256.New(), diffID: sha256.New()}
 	sink := &sink{blob: b, w: io.MultiWriter(f, e.digest)}
-	if e.packed, err = o.Compression.writer(sink, o.Workers); err != nil {
+	if e.packed, err = o.Compression.writer(sink, o.Workers, o.Dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, e.packed), tarBuffer)
+	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, &timed{e.packed, &e.held}), tarBuffer)
 	e.Writer = NewWriter(e.tar, o.Clamp)
 	e.Writer.indexed = o.Compression.Algorithm.indexed()
 	return e, nil
@@ -236,12 +237,21 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 // Blob is the layer being written.
 func (e *Encoder) Blob() *Blob { return e.blob }
 
+// Held is how long who writes the layer was held up by the compressor so far: it took
+// the bytes over, had no worker free, or, at the end, was not done yet. That is what the
+// layer would have been ready sooner without compression, and not the time that
+// processors spent on it, of which several may have worked at once.
+func (e *Encoder) Held() time.Duration { return e.held }
+
 // Finish ends the layer and returns it.
 func (e *Encoder) Finish() (*Blob, error) {
 	err := errors.Join(e.Writer.Close(), e.tar.Flush())
-	err = errors.Join(err, e.packed.Close(), e.file.Close())
+	begin := time.Now()
+	err = errors.Join(err, e.packed.Close())
+	e.held += time.Since(begin)
+	err = errors.Join(err, e.file.Close())
 	end := ending{digest: sum(e.digest), diffID: sum(e.diffID)}
-	if s, ok := e.packed.(*stargz); ok && err == nil {
+	if s, ok := e.packed.(described); ok && err == nil {
 		end.annotations = s.annotations()
 		end.diffID, err = s.diffID()
 	}
@@ -252,12 +262,32 @@ func (e *Encoder) Finish() (*Blob, error) {
 	return e.blob, err
 }
 
+// described is a compression that has something to say of the layer once it is closed.
+type described interface {
+	annotations() map[string]string
+	diffID() (v1.Hash, error)
+}
+
 // Abort ends the layer with an error that all its readers get, and deletes it.
 func (e *Encoder) Abort(err error) {
 	e.blob.finish(ending{}, err)
 	e.packed.Close()
 	e.file.Close()
 	os.Remove(e.blob.path)
+}
+
+// timed adds up how long writing takes. It is asked once for each tarBuffer, so that
+// looking at the clock is nothing beside the work.
+type timed struct {
+	w    io.Writer
+	took *time.Duration
+}
+
+func (t *timed) Write(p []byte) (int, error) {
+	begin := time.Now()
+	n, err := t.w.Write(p)
+	*t.took += time.Since(begin)
+	return n, err
 }
 
 func sum(h hash.Hash) v1.Hash {

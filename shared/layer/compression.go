@@ -28,6 +28,8 @@ type Compression struct {
 	// Level is 1 to 9 of gzip and eStargz, 1 to 22 of zstd and zstd:chunked; 0 is the
 	// default, and the only one of what is not compressed.
 	Level int
+	// First are the files that lie first in layers of eStargz; of others there are none.
+	First Priority
 }
 
 const (
@@ -113,12 +115,16 @@ func (c Compression) level() int {
 	return c.Level
 }
 
-// String is the algorithm and the level: "gzip-2", or "none".
+// String is the algorithm and the level: "gzip-2", or "none"; and a digest of what comes first.
 func (c Compression) String() string {
 	if c.Algorithm == Plain {
 		return c.Algorithm.String()
 	}
-	return fmt.Sprintf("%s-%d", c.Algorithm, c.level())
+	s := fmt.Sprintf("%s-%d", c.Algorithm, c.level())
+	if c.First != (Priority{}) {
+		s += " first " + c.First.String()
+	}
+	return s
 }
 
 // mediaType is Docker's of a layer that is gzipped or not compressed, which an image
@@ -145,9 +151,12 @@ func (c Compression) suffix() string {
 }
 
 // writer compresses into w, as many blocks at once as there are workers. What comes
-// out does not depend on their number.
-func (c Compression) writer(w io.Writer, workers int) (io.WriteCloser, error) {
+// out does not depend on their number. What has to wait does so in a file of dir.
+func (c Compression) writer(w io.Writer, workers int, dir string) (io.WriteCloser, error) {
 	workers = max(1, workers)
+	if c.First != (Priority{}) {
+		return newPrioritized(newStargz(w, c), c.First, dir)
+	}
 	switch c.Algorithm {
 	case Plain:
 		return unclosed{w}, nil

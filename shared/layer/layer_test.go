@@ -325,6 +325,35 @@ func encode(t *testing.T, changes layer.Changes, workers int) *layer.Blob {
 	return b
 }
 
+// Who writes is held up while he writes, and at the end.
+func TestEncoder_held(t *testing.T) {
+	for _, algorithm := range []layer.Algorithm{layer.Gzip, layer.Zstd, layer.EStargz, layer.Plain} {
+		c := layer.Compression{Algorithm: algorithm}
+		e, err := layer.NewEncoder(layer.EncoderOptions{Dir: t.TempDir(), Workers: 1, Compression: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Held() != 0 {
+			t.Errorf("%s: held up before anything was written", c)
+		}
+		const size = 4 << 20
+		content := noise(size, 1)
+		err = e.Add(layer.Change{Path: "f", Kind: layer.Put, Node: tree.Node{Type: tree.File, Size: size}, Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(content)), nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		during := e.Held()
+		if _, err := e.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if during <= 0 || e.Held() <= during {
+			t.Errorf("%s: held up for %v, and %v in the end", c, during, e.Held())
+		}
+	}
+}
+
 func noise(n int, seed uint64) string {
 	b := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{byte(seed)})

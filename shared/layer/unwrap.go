@@ -10,11 +10,30 @@ func As[T any](l v1.Layer) (T, bool) {
 		if t, ok := l.(T); ok {
 			return t, true
 		}
-		w, ok := l.(interface{ Unwrap() v1.Layer })
+		inner, ok := unwrap(l)
 		if !ok {
 			var none T
 			return none, false
 		}
-		l = w.Unwrap()
+		l = inner
 	}
+}
+
+// innermost is what is in all wrappers.
+func innermost(l v1.Layer) v1.Layer {
+	for {
+		inner, ok := unwrap(l)
+		if !ok {
+			return l
+		}
+		l = inner
+	}
+}
+
+func unwrap(l v1.Layer) (v1.Layer, bool) {
+	w, ok := l.(interface{ Unwrap() v1.Layer })
+	if !ok {
+		return nil, false
+	}
+	return w.Unwrap(), true
 }

@@ -15,7 +15,7 @@ import (
 // s itself if tracing is off. That there is nothing in the cache is no error. A span
 // has the key and not what it stands for, which may say what is nobody's business.
 func (p *Provider) Cache(s cache.Store) cache.Store {
-	if p.sdk == nil || s == nil {
+	if !p.on() || s == nil {
 		return s
 	}
 	return tracedCache{p, s}
@@ -76,7 +76,7 @@ func (c tracedCache) span(ctx context.Context, name string, key cachekey.Key) (c
 		case err == nil:
 			span.SetAttributes(append(attrs, attribute.String("kaniko.cache.result", "hit"))...)
 		case errors.Is(err, cache.ErrMiss):
-			span.SetAttributes(attribute.String("kaniko.cache.result", "miss"))
+			span.SetAttributes(attribute.String("kaniko.cache.result", "miss"), attribute.String("kaniko.cache.reason", string(cache.Why(err))))
 			err = nil
 		}
 		end(err)

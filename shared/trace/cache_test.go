@@ -62,7 +62,7 @@ func TestCache(t *testing.T) {
 	p := open(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url})
 	fake := &fakeCache{}
 	store := p.Cache(fake)
-	ctx, end := p.Start(t.Context(), "build")
+	ctx, end := p.Start(t.Context(), "build", Past{})
 	result := cache.Result{Definition: "run hunter2\n", Layer: sizedLayer{size: 7}}
 
 	if e, err := store.Get(ctx, held); err != nil || e.Key != held {
@@ -125,3 +125,5 @@ func TestCache(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func (l sizedLayer) Digest() (v1.Hash, error) { return v1.Hash{}, errors.New("not finished") }

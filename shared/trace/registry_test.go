@@ -25,7 +25,7 @@ func TestTransport_registry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, end := p.Start(t.Context(), "build")
+	ctx, end := p.Start(t.Context(), "build", Past{})
 	if err := client.PushImage(ctx, tag, img); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	metricscollectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -34,8 +36,26 @@ type collector struct {
 	collectorpb.UnimplementedTraceServiceServer
 	mu      sync.Mutex
 	spans   []*tracepb.Span
+	metrics []*metricspb.Metric
 	service string
 	headers http.Header
+}
+
+// metricsCollector is the part of a collector that takes metrics.
+type metricsCollector struct {
+	metricscollectorpb.UnimplementedMetricsServiceServer
+	c *collector
+}
+
+func (m metricsCollector) Export(_ context.Context, r *metricscollectorpb.ExportMetricsServiceRequest) (*metricscollectorpb.ExportMetricsServiceResponse, error) {
+	m.c.mu.Lock()
+	defer m.c.mu.Unlock()
+	for _, resource := range r.ResourceMetrics {
+		for _, scope := range resource.ScopeMetrics {
+			m.c.metrics = append(m.c.metrics, scope.Metrics...)
+		}
+	}
+	return &metricscollectorpb.ExportMetricsServiceResponse{}, nil
 }
 
 func (c *collector) Export(_ context.Context, r *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
@@ -55,7 +75,7 @@ func (c *collector) Export(_ context.Context, r *collectorpb.ExportTraceServiceR
 }
 
 func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+	if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-protobuf" {
 		http.Error(w, "not OTLP", http.StatusBadRequest)
 		return
 	}
@@ -72,15 +92,26 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in = z
 	}
 	data, err := io.ReadAll(in)
-	var request collectorpb.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(data, &request)
+	var response proto.Message
+	switch {
+	case err != nil:
+	case r.URL.Path == "/v1/metrics":
+		var request metricscollectorpb.ExportMetricsServiceRequest
+		if err = proto.Unmarshal(data, &request); err == nil {
+			response, err = metricsCollector{c: c}.Export(r.Context(), &request)
+		}
+	case r.URL.Path == "/v1/traces":
+		var request collectorpb.ExportTraceServiceRequest
+		if err = proto.Unmarshal(data, &request); err == nil {
+			response, err = c.Export(r.Context(), &request)
+		}
+	default:
+		err = errors.New("not OTLP")
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	response, _ := c.Export(r.Context(), &request)
 	data, _ = proto.Marshal(response)
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	w.Write(data)
@@ -102,6 +133,7 @@ func overGRPC(t *testing.T) (*collector, string) {
 	}
 	s := grpc.NewServer()
 	collectorpb.RegisterTraceServiceServer(s, c)
+	metricscollectorpb.RegisterMetricsServiceServer(s, metricsCollector{c: c})
 	done := make(chan struct{})
 	go func() { defer close(done); s.Serve(l) }()
 	t.Cleanup(func() { s.Stop(); <-done })
@@ -185,7 +217,7 @@ func TestSpans(t *testing.T) {
 				"OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
 				"TRACEPARENT":                 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 			})
-			ctx, end := p.Start(t.Context(), "build")
+			ctx, end := p.Start(t.Context(), "build", Past{})
 			if got := p.ID(ctx); got != "0af7651916cd43dd8448eb211c80319c" {
 				t.Errorf("trace %q, want the parent's", got)
 			}
@@ -235,7 +267,7 @@ func TestSpans_withText(t *testing.T) {
 		"OTEL_SERVICE_NAME":                  "nightly",
 		"KANIKO_TRACE_TEXT":                  "1",
 	})
-	ctx, end := p.Start(t.Context(), "build")
+	ctx, end := p.Start(t.Context(), "build", Past{})
 	build(ctx, p.Observer())
 	end(errSecret)
 	if err := p.Close(); err != nil {
@@ -257,7 +289,7 @@ func TestOff(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"nothing set": {},
 		"disabled":    {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url},
-		"no exporter": {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": url},
+		"no exporter": {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": url},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, env)
@@ -275,7 +307,7 @@ func TestOff(t *testing.T) {
 			if p.Cache(store) != cache.Store(store) || p.Cache(nil) != nil {
 				t.Error("the cache is wrapped")
 			}
-			ctx, end := p.Start(t.Context(), "build")
+			ctx, end := p.Start(t.Context(), "build", Past{})
 			end(nil)
 			if ctx != t.Context() || p.ID(ctx) != "" {
 				t.Error("there is a span")
@@ -292,9 +324,13 @@ func TestOpen_errors(t *testing.T) {
 		{"OTEL_TRACES_EXPORTER": "zipkin"},
 		{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
 	} {
-		p, err := Open(t.Context(), Options{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
-		if err == nil || p == nil || p.Observer() != nil {
-			t.Errorf("%v: got %v, %v; want an error and a provider that is off", env, p, err)
+		var warned []error
+		p, err := Open(t.Context(), Options{
+			LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+			Warn:      func(err error) { warned = append(warned, err) },
+		})
+		if err != nil || len(warned) != 1 || p.Observer() != nil {
+			t.Errorf("%v: got %v, warnings %v; want one and a provider that is off", env, err, warned)
 		}
 	}
 }
@@ -308,17 +344,18 @@ func TestClose_unreachable(t *testing.T) {
 	}
 	defer l.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
+	var warned []error
 	p, err := Open(t.Context(), Options{LookupEnv: func(name string) (string, bool) {
 		return "http://" + l.Addr().String(), name == "OTEL_EXPORTER_OTLP_ENDPOINT"
-	}})
+	}, Warn: func(err error) { warned = append(warned, err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, end := p.Start(t.Context(), "build")
+	_, end := p.Start(t.Context(), "build", Past{})
 	end(nil)
 	begin := time.Now()
-	if err := p.Close(); err == nil {
-		t.Error("no error for spans that are lost")
+	if err := p.Close(); err != nil || len(warned) != 1 {
+		t.Errorf("got %v, warnings %v; want one for all that is lost", err, warned)
 	}
 	if took := time.Since(begin); took > flush+time.Second {
 		t.Errorf("took %v", took)
@@ -340,7 +377,7 @@ func TestTransport(t *testing.T) {
 	}))
 	defer server.Close()
 	client := &http.Client{Transport: p.Transport(http.DefaultTransport)}
-	ctx, end := p.Start(t.Context(), "build")
+	ctx, end := p.Start(t.Context(), "build", Past{})
 	do := func(ctx context.Context, method, path string) error {
 		r, err := http.NewRequestWithContext(ctx, method, strings.Replace(server.URL, "://", "://user:hunter2@", 1)+path, strings.NewReader("abc"))
 		if err != nil {
@@ -427,7 +464,7 @@ func TestDriver(t *testing.T) {
 	_, url := overHTTP(t)
 	p := open(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url})
 	defer p.Close()
-	ctx, end := p.Start(t.Context(), "build")
+	ctx, end := p.Start(t.Context(), "build", Past{})
 	defer end(nil)
 	d := &fakeDriver{}
 	runWith := func(ctx context.Context, env ...string) []string {

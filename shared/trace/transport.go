@@ -1,14 +1,16 @@
 package trace
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/kaniko-suite/kaniko/shared/registry"
@@ -20,7 +22,7 @@ import (
 // route and the repository, of another the path; neither its query nor credentials. No
 // header is added to the request: whom we talk to need not know of the trace.
 func (p *Provider) Transport(rt http.RoundTripper) http.RoundTripper {
-	if p.sdk == nil {
+	if !p.on() {
 		return rt
 	}
 	return &transport{p, rt}
@@ -32,33 +34,63 @@ type transport struct {
 }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	// Only what belongs to a build; a request of its own would be a trace of its own.
-	if !oteltrace.SpanContextFromContext(r.Context()).IsValid() {
+	// Only what belongs to the work; a request of its own would be a trace of its own.
+	if !isWithin(r.Context()) {
 		return t.next.RoundTrip(r)
 	}
-	ctx, span := t.p.tracer.Start(r.Context(), r.Method,
-		oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(described(r)...))
-	out, sent := counted(r.WithContext(ctx))
+	q := &request{p: t.p, start: time.Now(), attempt: registry.Attempt(r.Context()), known: described(r)}
+	q.ctx, q.span = t.p.tracer.Start(r.Context(), r.Method,
+		oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(q.known...))
+	out, sent := counted(r.WithContext(q.ctx))
 	resp, err := t.next.RoundTrip(out)
 	if n := sent(); n > 0 {
-		span.SetAttributes(attribute.Int64("http.request.body.size", n))
+		q.span.SetAttributes(attribute.Int64("http.request.body.size", n))
 	}
 	if err != nil {
-		t.p.fail(span, err)
-		span.End()
+		q.end(err)
 		return resp, err
 	}
-	span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
-	if resp.StatusCode >= 400 {
-		span.SetStatus(codes.Error, "")
-		span.SetAttributes(attribute.String("error.type", strconv.Itoa(resp.StatusCode)))
-	}
+	q.answered(resp.StatusCode)
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == nil {
-		span.End()
+		q.end(nil)
 		return resp, nil
 	}
-	resp.Body = &body{ReadCloser: resp.Body, p: t.p, span: span}
+	resp.Body = &body{ReadCloser: resp.Body, of: q}
 	return resp, nil
+}
+
+// request is a request under way.
+type request struct {
+	p       *Provider
+	ctx     context.Context
+	span    oteltrace.Span
+	start   time.Time
+	attempt int                  // 0 for the first
+	known   []attribute.KeyValue // of it
+	ended   sync.Once
+}
+
+func (q *request) answered(status int) {
+	attrs := []attribute.KeyValue{attribute.Int("http.response.status_code", status)}
+	if status >= 400 {
+		q.span.SetStatus(failed(""))
+		attrs = append(attrs, attribute.String("error.type", strconv.Itoa(status)))
+	}
+	q.span.SetAttributes(attrs...)
+	q.known = append(q.known, attrs...)
+}
+
+// end is called any number of times; a request ends once.
+func (q *request) end(err error, attrs ...attribute.KeyValue) {
+	q.ended.Do(func() {
+		q.span.SetAttributes(attrs...)
+		if err != nil {
+			q.p.fail(q.span, err)
+			q.known = append(q.known, attribute.String("error.type", errorType(err)))
+		}
+		q.span.End()
+		q.p.metrics.request(q.ctx, time.Since(q.start), q.attempt, q.known)
+	})
 }
 
 // described is what is known of a request before it is sent.
@@ -69,7 +101,10 @@ func described(r *http.Request) []attribute.KeyValue {
 		attribute.String("url.scheme", r.URL.Scheme),
 	}
 	if template, repository := route(r.URL.Path); template != "" {
-		attrs = append(attrs, attribute.String("http.route", template), attribute.String("kaniko.repository", repository))
+		attrs = append(attrs, attribute.String("http.route", template))
+		if repository != "" {
+			attrs = append(attrs, attribute.String("kaniko.repository", repository))
+		}
 	} else {
 		attrs = append(attrs, attribute.String("url.path", r.URL.EscapedPath()))
 	}
@@ -112,11 +147,10 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
-// body ends its request's span.
+// body ends its request.
 type body struct {
 	io.ReadCloser
-	p    *Provider
-	span oteltrace.Span
+	of   *request
 	read atomic.Int64 // Close may come while Read is under way
 }
 
@@ -138,12 +172,6 @@ func (b *body) Close() error {
 	return err
 }
 
-// end is called any number of times; a span ends once.
 func (b *body) end(err error) {
-	if !b.span.IsRecording() {
-		return
-	}
-	b.span.SetAttributes(attribute.Int64("http.response.body.size", b.read.Load()))
-	b.p.fail(b.span, err)
-	b.span.End()
+	b.of.end(err, attribute.Int64("http.response.body.size", b.read.Load()))
 }

@@ -22,7 +22,11 @@ type Location struct {
 	// Fetched says that Dir is the build's own, with files from elsewhere: no link in
 	// it leads out.
 	Fetched bool
-	// Without are directories that are in no build context: what the build itself has
+	// Commit is the hash of the commit that was checked out, of a repository.
+	Commit string
+	// SHA256 is of an archive, as it came, in hexadecimal.
+	SHA256 string
+	// Without are paths that are in no build context: what the build itself has
 	// under way, which may lie in Dir. Absolute.
 	Without []string
 

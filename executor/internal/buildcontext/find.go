@@ -2,7 +2,9 @@ package buildcontext
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +63,25 @@ const (
 	Web             // an archive on a web server
 	Store           // an archive of which an [Opener] knows
 )
+
+// String is the kind in a word.
+func (k Kind) String() string {
+	switch k {
+	case Directory:
+		return "directory"
+	case Archive:
+		return "archive"
+	case Stdin:
+		return "stdin"
+	case Repository:
+		return "git"
+	case Web:
+		return "web"
+	case Store:
+		return "store"
+	}
+	return "unknown"
+}
 
 // Remote reports whether a build context is fetched over the network.
 func (k Kind) Remote() bool { return k >= Repository }
@@ -223,7 +244,8 @@ func (f *Finder) archive(ctx context.Context, shown string, r io.Reader) (*Locat
 	if err != nil {
 		return nil, err
 	}
-	files, err := archive.Read(ctx, r, dir)
+	sum := sha256.New()
+	files, err := archive.Read(ctx, io.TeeReader(r, sum), dir) // which reads to the end
 	var bad *archive.Error
 	switch {
 	case errors.As(err, &bad):
@@ -231,7 +253,7 @@ func (f *Finder) archive(ctx context.Context, shown string, r io.Reader) (*Locat
 	case err != nil:
 		return nil, err
 	}
-	return &Location{Name: shown, archive: files, kept: dir}, nil
+	return &Location{Name: shown, SHA256: hex.EncodeToString(sum.Sum(nil)), archive: files, kept: dir}, nil
 }
 
 // repository checks a repository out.
@@ -255,10 +277,11 @@ func (f *Finder) repository(ctx context.Context, ref git.Ref) (*Location, error)
 	if o.KeepGitDir && ref.KeepGitDir == nil {
 		g.KeepGitDir = &o.KeepGitDir
 	}
-	if _, err := git.Fetch(ctx, ref, dir, g); err != nil {
+	commit, err := git.Fetch(ctx, ref, dir, g)
+	if err != nil {
 		return nil, err
 	}
-	return &Location{Name: ref.String(), Dir: dir, Fetched: true}, nil
+	return &Location{Name: ref.String(), Dir: dir, Fetched: true, Commit: commit}, nil
 }
 
 // client is what repositories are fetched by.

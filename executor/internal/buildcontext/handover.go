@@ -19,6 +19,8 @@ type handover struct {
 	Name    string
 	Dir     string
 	Fetched bool
+	Commit  string
+	SHA256  string
 	Archive string // the directory that it was kept in; empty if it is none
 	Base    tree.Path
 
@@ -42,7 +44,7 @@ func HandOver(dir string, l *Location, d Dockerfile) (err error) {
 	if err != nil {
 		return err
 	}
-	err = gob.NewEncoder(file).Encode(handover{Name: l.Name, Dir: l.Dir, Fetched: l.Fetched, Archive: l.kept, Base: l.base, Dockerfile: d})
+	err = gob.NewEncoder(file).Encode(handover{Name: l.Name, Dir: l.Dir, Fetched: l.Fetched, Commit: l.Commit, SHA256: l.SHA256, Archive: l.kept, Base: l.base, Dockerfile: d})
 	return errors.Join(err, file.Close())
 }
 
@@ -60,7 +62,7 @@ func TakeOver(dir string) (*Location, Dockerfile, error) {
 	if err := gob.NewDecoder(file).Decode(&h); err != nil {
 		return fail(err)
 	}
-	l := &Location{Name: h.Name, Dir: h.Dir, Fetched: h.Fetched, kept: h.Archive, base: h.Base}
+	l := &Location{Name: h.Name, Dir: h.Dir, Fetched: h.Fetched, Commit: h.Commit, SHA256: h.SHA256, kept: h.Archive, base: h.Base}
 	if h.Archive != "" {
 		if l.archive, err = archive.Load(h.Archive); err != nil {
 			return fail(err)

@@ -61,7 +61,7 @@ func (b *builder) fetcher() engine.Remotes {
 	if b.flags.cache.offline {
 		return noNetwork{}
 	}
-	return &fetch.Fetcher{Dir: b.work.Path, Credentials: b.gitCredentials()}
+	return &fetch.Fetcher{Dir: b.work.Path, Credentials: b.gitCredentials(), Fetched: b.remotes.note}
 }
 
 // noNetwork fetches nothing.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -23,6 +24,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
+	"github.com/kaniko-suite/kaniko/shared/timeline/page"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
@@ -32,44 +35,56 @@ type builder struct {
 	env   *command.Env
 	grant *isolated.Grant
 
+	carried    carried    // from the process before this one
+	past       trace.Past // what was done before the trace begins
 	context    *buildcontext.Location
 	contexts   map[string]named
-	opened     []*buildcontext.Location // of contexts
+	opened     []*buildcontext.Location          // of contexts
+	fetched    map[string]*buildcontext.Location // of contexts that are elsewhere, by name
 	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
 	progress   *progress.Progress
+	recorder   *timeline.Recorder // nil if nobody asks for what it records
 	observer   engine.Observer
 	client     *registry.Client
 	bases      *base.Dir
 	store      *base.Store // the directory of base images; nil without
 	work       *disk.Temp  // holds what is under way
+	remotes    remotes     // what ADD has fetched
 	// noNamespaces is why a build that must run commands in namespaces cannot.
 	noNamespaces error
+	// What came of it, for --report: the plans, the images, and the digest of the image
+	// or of the index of them.
+	plans   []*plan.Plan
+	results []page.Image
+	digest  v1.Hash
 }
 
 // run builds. What is wrong with the input is found before anything is asked of a
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, b.leave()) }()
-	file, err := b.read(ctx)
-	if err != nil {
+	if err := b.trace(ctx); err != nil {
 		return err
 	}
-	if mayRun(file) {
-		if err := b.enter(ctx, func() error { return nil }); err != nil {
-			return err
-		}
+	defer func() { err = errors.Join(err, b.tell(err)) }()
+	if err := b.record(); err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, b.leave()) }()
+	file, failed := b.begin(ctx)
 	ctx, end := b.observe(ctx)
-	defer func() { end(err) }()
+	defer func() { err = errors.Join(err, end(err)) }()
+	if failed != nil {
+		return failed
+	}
 	closeAll, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	closeAll = sync.OnceValue(closeAll)
 	defer func() { err = errors.Join(err, closeAll()) }()
-	all, err := b.variants(ctx, file, b.images(b.bases))
+	all, err := b.planned(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -79,7 +94,38 @@ func (b *builder) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	b.tracing.Release()
 	return b.build(ctx, all)
+}
+
+// begin reads what is to be built, and goes where it is built. Another process may go on
+// with it there, which tells of it from the start.
+func (b *builder) begin(ctx context.Context) (*dockerfile.File, error) {
+	file, err := b.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if mayRun(file) {
+		err = b.enter(ctx, func() error { return nil })
+	}
+	return file, err
+}
+
+// planned makes the plans. Until it is known whether another process goes on, nothing is
+// told of that.
+func (b *builder) planned(ctx context.Context, file *dockerfile.File) ([]variant, error) {
+	if !mayRun(file) {
+		b.tracing.Hold()
+	}
+	ctx, end := b.tracing.Part(ctx, "plan")
+	told := b.spent(ctx, timeline.Resolve)
+	all, err := b.variants(ctx, file, b.tracing.Bases(b.images(b.bases)))
+	told(err)
+	end(err)
+	for _, v := range all {
+		b.plans = append(b.plans, v.plan)
+	}
+	return all, err
 }
 
 // read finds and parses the Dockerfile.
@@ -87,7 +133,12 @@ func (b *builder) read(ctx context.Context) (*dockerfile.File, error) {
 	if err := b.find(ctx, false); err != nil {
 		return nil, err
 	}
-	return b.parse()
+	var file *dockerfile.File
+	err := b.past.Do("parse", nil, func() (err error) {
+		file, err = b.parse()
+		return err
+	})
+	return file, err
 }
 
 // mayRun reports whether a RUN stands in the file. A build of one without can
@@ -103,31 +154,38 @@ func mayRun(f *dockerfile.File) bool {
 	return false
 }
 
-// observe opens what looks at the build.
-func (b *builder) observe(ctx context.Context) (context.Context, func(error)) {
-	tracing, err := trace.Open(ctx, trace.Options{
-		Service: "kaniko-executor", Version: command.Release, LookupEnv: b.env.LookupEnv,
+// trace opens what is told of the build.
+func (b *builder) trace(ctx context.Context) (err error) {
+	if b.carried, err = carriedBy(b.grant); err != nil {
+		return err
+	}
+	b.past = b.carried.Past
+	if b.past.Started.IsZero() {
+		b.past.Started = time.Now()
+	}
+	b.tracing, err = trace.Open(ctx, trace.Options{
+		Service: "kaniko-executor", Version: command.Release, Files: b.flags.trace, LookupEnv: b.env.LookupEnv,
 		Warn: func(err error) { b.env.Log.Warn(err.Error()) },
 	})
-	if err != nil {
-		b.env.Log.Warn(err.Error())
-	}
-	b.tracing = tracing
+	return err
+}
+
+// observe opens what looks at the build. The function that it returns ends that; its
+// error is of files that were to be written.
+func (b *builder) observe(ctx context.Context) (context.Context, func(error) error) {
 	b.progress = progress.New(progress.Options{Log: b.env.Log, Output: b.env.Stdout, Screen: b.env.Terminal()})
 	if b.env.Terminal() != nil {
 		b.env.LogTo(b.progress.Writer())
 	}
-	b.observer = engine.Observers(tracing.Observer(), b.progress)
-	ctx, endSpan := tracing.Start(ctx, "build")
-	b.env.Page.Trace = tracing.ID(ctx)
+	b.observer = engine.Observers(b.tracing.Observer(), b.progress, b.recording())
+	ctx, endSpan := b.tracing.Start(ctx, "build", b.past)
+	b.env.Page.Trace = b.tracing.ID(ctx)
 	b.env.Page.Output = b.progress.Tail
-	return ctx, func(err error) {
+	return ctx, func(err error) error {
 		b.progress.Close()
 		b.env.LogTo(b.env.Stderr)
 		endSpan(err)
-		if err := tracing.Close(); err != nil {
-			b.env.Log.Warn(err.Error())
-		}
+		return b.tracing.Close()
 	}
 }
 
@@ -203,15 +261,14 @@ func (b *builder) options() plan.Options {
 
 // build makes the images, one after the other.
 func (b *builder) build(ctx context.Context, all []variant) error {
-	out, err := b.output(ctx, len(all))
+	told, err := b.testimony(all)
 	if err != nil {
 		return err
 	}
-	config, err := b.config(ctx)
+	out, config, err := b.prepare(ctx, len(all), told)
 	if err != nil {
 		return err
 	}
-	config.Exporter = out
 	if err := b.checkForeign(ctx, all, config); err != nil {
 		return err
 	}
@@ -220,16 +277,35 @@ func (b *builder) build(ctx context.Context, all []variant) error {
 		if len(all) > 1 {
 			b.env.Log.Info("building for " + v.name())
 		}
+		told.of(v, config)
 		if img, err = b.runVariant(ctx, v, config, i == len(all)-1); err != nil {
 			return err
 		}
+		b.made(v, img)
 	}
 	digest, err := out.finish(ctx, img)
 	if err != nil {
 		return err
 	}
+	b.digest = digest
+	if err := told.index(ctx, digest); err != nil {
+		return err
+	}
 	b.env.Log.Info("built " + digest.String())
 	return nil
+}
+
+// prepare makes ready what the builds of n images have in common.
+func (b *builder) prepare(ctx context.Context, n int, told *testimony) (_ *output, config engine.Config, err error) {
+	ctx, end := b.observer.Phase(ctx, timeline.Prepare)
+	defer func() { end(err) }()
+	out, err := b.output(ctx, n, told)
+	if err != nil {
+		return nil, config, err
+	}
+	config, err = b.config(ctx)
+	config.Exporter = told.witness(out)
+	return out, config, err
 }
 
 // config is what the builds have in common.
@@ -248,7 +324,7 @@ func (b *builder) config(ctx context.Context) (engine.Config, error) {
 	if c.Form, err = b.flags.out.form(); err != nil {
 		return c, err
 	}
-	b.context.Without = b.ownDirs()
+	b.context.Without = b.ownPaths()
 	if c.Context, err = b.context.Open(b.dockerfile); err != nil {
 		return c, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/git"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/store"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // keepGitArg is the build argument that keeps .git, as BuildKit has it.
@@ -123,16 +124,29 @@ func (b *builder) find(ctx context.Context, anywhere bool) (err error) {
 	if b.contexts, err = b.namedContexts(ctx); err != nil {
 		return err
 	}
-	if b.grant != nil && len(b.grant.Carry) > 0 {
-		b.context, b.dockerfile, err = buildcontext.TakeOver(string(b.grant.Carry))
+	if len(b.carried.Dir) > 0 {
+		b.context, b.dockerfile, err = buildcontext.TakeOver(string(b.carried.Dir))
 	} else {
-		err = b.findAnew(ctx, anywhere)
+		err = b.past.Do("context", b.contextKind, func() error { return b.findAnew(ctx, anywhere) })
 	}
 	if err != nil {
 		return err
 	}
 	b.env.Page.Source = b.dockerfile.Text
 	return nil
+}
+
+// contextKind is in a word where the build context is.
+func (b *builder) contextKind() string {
+	finder, err := b.finder(false)
+	if err != nil {
+		return ""
+	}
+	kind, err := finder.Kind(b.flags.context.where())
+	if err != nil {
+		return ""
+	}
+	return kind.String()
 }
 
 func (b *builder) findAnew(ctx context.Context, anywhere bool) error {
@@ -218,23 +232,25 @@ func (b *builder) contextDir() (string, error) {
 	return dir, nil
 }
 
-// ownDirs are the directories of this build, which no build context has.
-func (b *builder) ownDirs() []string {
-	var own []string
+// ownPaths are the directories of this build, and the files that tell of it, which no
+// build context has.
+func (b *builder) ownPaths() []string {
+	own := b.flags.trace.Paths()
 	if b.work != nil {
 		own = append(own, b.work.Path)
 	}
-	if b.grant != nil && len(b.grant.Carry) > 0 {
-		own = append(own, string(b.grant.Carry))
+	if len(b.carried.Dir) > 0 {
+		own = append(own, string(b.carried.Dir))
 	}
 	return own
 }
 
-// handOver leaves what was found for the process inside namespaces; nil if that can
-// find it by itself.
+// handOver leaves what was found for the process inside namespaces, unless that can
+// find it by itself, and the time that was spent on it.
 func (b *builder) handOver() ([]byte, error) {
 	if b.work == nil && b.dockerfile.Origin != buildcontext.Elsewhere {
-		return nil, nil
+		// What is found once more there is told of from there.
+		return carried{Past: trace.Past{Started: b.past.Started}}.marshal()
 	}
 	if err := b.makeWork(); err != nil {
 		return nil, err
@@ -242,7 +258,13 @@ func (b *builder) handOver() ([]byte, error) {
 	if err := buildcontext.HandOver(b.work.Path, b.context, b.dockerfile); err != nil {
 		return nil, err
 	}
-	return []byte(b.work.Path), nil
+	past := trace.Past{Started: b.past.Started}
+	for _, part := range b.past.Parts {
+		if part.Name == "context" { // the rest is done again
+			past.Parts = append(past.Parts, part)
+		}
+	}
+	return carried{Dir: []byte(b.work.Path), Past: past}.marshal()
 }
 
 // leave closes what find has opened, and removes what is under way.

@@ -97,6 +97,7 @@ func planned(all map[string]named) map[string]plan.Context {
 // Those of other machines are fetched.
 func (b *builder) openContexts(ctx context.Context) (map[string]tree.FS, error) {
 	out := map[string]tree.FS{}
+	b.fetched = map[string]*buildcontext.Location{}
 	for _, name := range slices.Sorted(maps.Keys(b.contexts)) {
 		n := b.contexts[name]
 		if n.Image != "" {
@@ -109,8 +110,9 @@ func (b *builder) openContexts(ctx context.Context) (map[string]tree.FS, error) 
 				return nil, fmt.Errorf("fetch build context %s: %w", name, err)
 			}
 			b.opened = append(b.opened, at)
+			b.fetched[name] = at
 		}
-		at.Without = b.ownDirs()
+		at.Without = b.ownPaths()
 		files, err := at.Open(buildcontext.Dockerfile{})
 		if err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -33,10 +34,13 @@ type flags struct {
 	cacheMounts string
 
 	out      outputFlags
+	attest   attestFlags
 	registry registry.Options
 	keychain keychain.Options
 
 	cache   cacheFlags
+	trace   trace.Flags
+	after   afterFlags
 	signing signingFlags
 
 	reproducible    bool
@@ -70,10 +74,13 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cacheMounts, "cache-mounts", "", "`directory` that keeps what RUN --mount=type=cache leaves (default one beside the executor's own files)")
 
 	f.out.bind(fs)
+	f.attest.bind(fs)
 	f.registry.Bind(fs)
 	f.registry.BindPush(fs)
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
+	f.trace.Bind(fs)
+	f.after.bind(fs)
 	f.signing.bind(fs)
 
 	fs.BoolVar(&f.reproducible, "reproducible", false, "leave the time of the build out of the image")
@@ -102,6 +109,9 @@ func (f *flags) bindFormat(fs *pflag.FlagSet, allowed ...report.Format) {
 // checkBuild finds what is wrong with the flags of a build taken together.
 func (f *flags) checkBuild() error {
 	if err := f.out.check(); err != nil {
+		return err
+	}
+	if err := f.attest.check(f.out.pushes()); err != nil {
 		return err
 	}
 	if err := f.cache.check(len(f.out.destinations) > 0); err != nil {
@@ -159,6 +169,9 @@ func (f *flags) checkValues() error {
 		if _, err := plan.ParsePlatform(platform, v1.Platform{OS: "linux"}); err != nil {
 			return fmt.Errorf("--customPlatform %q: %w", platform, err)
 		}
+	}
+	if err := f.trace.Check(); err != nil {
+		return err
 	}
 	return f.out.checkForm()
 }

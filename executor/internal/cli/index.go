@@ -17,6 +17,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 const (
@@ -56,6 +57,7 @@ type indexer struct {
 	files    []string
 	registry registry.Options
 	keychain keychain.Options
+	trace    trace.Flags
 }
 
 func (x *indexer) bind(fs *pflag.FlagSet) {
@@ -67,6 +69,7 @@ func (x *indexer) bind(fs *pflag.FlagSet) {
 	x.registry.Bind(fs)
 	x.registry.BindPush(fs)
 	x.keychain.Bind(fs)
+	x.trace.Bind(fs)
 }
 
 func (x *indexer) check(images []string) error {
@@ -79,6 +82,9 @@ func (x *indexer) check(images []string) error {
 	if err := x.out.check(); err != nil {
 		return err
 	}
+	if err := x.trace.Check(); err != nil {
+		return err
+	}
 	if err := x.signing.check(x.out.pushes()); err != nil {
 		return err
 	}
@@ -86,7 +92,20 @@ func (x *indexer) check(images []string) error {
 	return err
 }
 
-func (x *indexer) run(ctx context.Context, images []string) error {
+func (x *indexer) run(ctx context.Context, images []string) (err error) {
+	ctx, tracing, end, err := trace.Begin(ctx, trace.Options{
+		Service: "kaniko-executor", Version: command.Release, Files: x.trace, LookupEnv: x.env.LookupEnv,
+		Warn: func(err error) { x.env.Log.Warn(err.Error()) },
+	}, "index")
+	if err != nil {
+		return err
+	}
+	x.env.Page.Trace = tracing.ID(ctx)
+	defer func() { err = end(err) }()
+	return x.join(ctx, tracing, images)
+}
+
+func (x *indexer) join(ctx context.Context, tracing *trace.Provider, images []string) error {
 	names, err := x.names(images)
 	if err != nil {
 		return err
@@ -99,7 +118,7 @@ func (x *indexer) run(ctx context.Context, images []string) error {
 	}
 	x.client = registry.New(registry.Config{
 		Options: x.registry, Keychain: keychain.New(x.keychain.From(x.env.Getenv)), UserAgent: userAgent(x.env.Getenv),
-		Warn: func(text string) { x.env.Log.Warn(text) },
+		Warn: func(text string) { x.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
 	})
 	index, err := x.exporter(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -36,6 +37,8 @@ type outputFlags struct {
 	format      string
 	compression string
 	level       int
+	first       string
+	priority    layer.Priority // what first names, once it was read
 }
 
 func (f *outputFlags) bind(fs *pflag.FlagSet) {
@@ -48,6 +51,7 @@ func (f *outputFlags) bind(fs *pflag.FlagSet) {
 	f.bindManifest(fs)
 	fs.StringVar(&f.compression, "compression", "gzip", "`algorithm` that compresses layers: gzip, none, or, which make it an OCI image, zstd, estargz or zstd:chunked")
 	fs.IntVar(&f.level, "compression-level", -1, "`level` of the compression: 1 to 9 for gzip and estargz, 1 to 22 for zstd and zstd:chunked, -1 for the default")
+	fs.StringVar(&f.first, "estargz-prioritized-files", "", "`file` with a path a line: what lies first in layers of estargz, and is fetched before the image starts")
 }
 
 func (f *outputFlags) bindPlaces(fs *pflag.FlagSet) {
@@ -105,13 +109,37 @@ func (f *outputFlags) pushes() bool {
 	return len(f.destinations) > 0 && !f.keptHere() && (f.tarPath == "" || f.push.on)
 }
 
-// layers is how layers are compressed.
+// layers is how layers are compressed. The list of files is read once: it may be a pipe.
 func (f *outputFlags) layers() (layer.Compression, error) {
 	c, err := layer.ParseCompression(f.compression, f.level)
 	if err != nil {
 		return c, fmt.Errorf("--compression: %w", err)
 	}
+	if f.first == "" {
+		return c, nil
+	}
+	if c.Algorithm != layer.EStargz {
+		return c, errors.New("--estargz-prioritized-files is for --compression=estargz")
+	}
+	if f.priority == (layer.Priority{}) {
+		if f.priority, err = readPriority(f.first); err != nil {
+			return c, fmt.Errorf("--estargz-prioritized-files: read %s: %w", f.first, err)
+		}
+	}
+	c.First = f.priority
 	return c, nil
+}
+
+// readPriority reads a list of files.
+func readPriority(path string) (layer.Priority, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		var p *os.PathError
+		errors.As(err, &p)
+		return layer.Priority{}, p.Err
+	}
+	defer r.Close()
+	return layer.ReadPriority(r)
 }
 
 // form is that of the manifest.

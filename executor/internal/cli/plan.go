@@ -79,7 +79,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
 		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: userAgent(b.env.Getenv),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
-	b.client, b.tracing = client, &trace.Provider{}
+	b.client, b.tracing = client, &trace.Provider{} // what would be done is no build
 	if b.store, err = b.openStore(); err != nil {
 		return err
 	}
@@ -124,6 +124,7 @@ func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (
 	if err != nil {
 		return nil, err
 	}
+	b.context.Without = b.ownPaths()
 	files, err := b.context.Open(b.dockerfile)
 	if err != nil {
 		return nil, err
@@ -131,6 +132,7 @@ func (b *builder) forecast(ctx context.Context, v variant, bases engine.Bases) (
 	contexts := map[string]tree.FS{}
 	for name, n := range b.contexts {
 		if n.location != nil {
+			n.location.Without = b.ownPaths()
 			if contexts[name], err = n.location.Open(buildcontext.Dockerfile{}); err != nil {
 				return nil, err
 			}

@@ -28,7 +28,7 @@ func root(env *command.Env, grant *isolated.Grant) *cobra.Command {
 registry. It runs in a container of the default profile as well as on a machine
 of one's own: RUN runs in the container's own root file system or, where user
 namespaces are allowed, in one of its own.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case f.check && f.dryrun:

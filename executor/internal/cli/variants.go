@@ -110,11 +110,12 @@ type output struct {
 }
 
 // output opens the exporter of a build of n images: of several an index is made.
-func (b *builder) output(ctx context.Context, n int) (*output, error) {
+func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, error) {
 	c, err := outlet{b.flags.out, b.flags.signing, b.env, b.client, b.tracing.Transport(http.DefaultTransport)}.config(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c.Attachers = told.attach(c.Attachers)
 	if n == 1 {
 		return &output{exporter.New(c), func(_ context.Context, last v1.Image) (v1.Hash, error) { return last.Digest() }}, nil
 	}
@@ -124,7 +125,9 @@ func (b *builder) output(ctx context.Context, n int) (*output, error) {
 	}
 	index := exporter.NewIndex(c, form)
 	return &output{index, func(ctx context.Context, _ v1.Image) (v1.Hash, error) {
+		ctx, end := b.observer.Phase(ctx, engine.Deliver)
 		made, err := index.Finish(ctx)
+		end(err)
 		if err != nil {
 			return v1.Hash{}, err
 		}
@@ -157,7 +160,9 @@ func (s *sandboxes) open(ctx context.Context) (sandbox.Driver, error) {
 	if s.driver != nil {
 		return s.driver, nil
 	}
+	_, end := s.builder.tracing.Part(ctx, "sandbox")
 	d, err := s.builder.driver(ctx, s.cleanup)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func (p *placed) scan(ctx context.Context, dir string, before *disk.Stamps) (st 
 		return st, diff, err
 	}
 	defer fsys.Close()
-	diff, err = fsys.Scan(ctx, disk.Scan{Xattrs: p.m.d.quirks.silentXattr, Workers: min(4, max(2, runtime.NumCPU()))}, before)
+	diff, err = fsys.Scan(ctx, disk.Scan{Xattrs: p.m.d.quirks.silentXattr, Workers: min(4, max(2, runtime.GOMAXPROCS(0)))}, before)
 	return st, diff, err
 }
 

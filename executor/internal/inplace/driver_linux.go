@@ -170,7 +170,7 @@ func (d *Driver) dropShadow() error {
 func (d *Driver) scan() disk.Scan {
 	s := disk.Scan{
 		Held:    d.protect.held(),
-		Workers: min(4, max(2, runtime.NumCPU())),
+		Workers: min(4, max(2, runtime.GOMAXPROCS(0))),
 	}
 	switch d.o.Mode {
 	case Redo:

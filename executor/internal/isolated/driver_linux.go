@@ -53,7 +53,7 @@ func newDriver(ctx context.Context, g *Grant) (*driver, error) {
 		store: &store{
 			grant: g,
 			dir:   dir.Path,
-			slots: make(chan struct{}, max(2, runtime.NumCPU())),
+			slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 			byKey: map[string]*entry{},
 		},
 	}, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // explainFlags are the flags of inspect explain.
@@ -27,6 +28,7 @@ type explainFlags struct {
 	platform string
 	registry registry.Options
 	keychain keychain.Options
+	trace    trace.Flags
 }
 
 // The values of --format.
@@ -41,6 +43,7 @@ func (f *explainFlags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.platform, "platform", "linux/"+runtime.GOARCH, "`platform` of the image, if IMAGE is an index of several")
 	f.registry.Bind(fs)
 	f.keychain.Bind(fs)
+	f.trace.Bind(fs)
 }
 
 func explainCommand(env *command.Env) *cobra.Command {
@@ -94,6 +97,9 @@ func (f *explainFlags) question(args []string) (q question, err error) {
 	if f.format != formatText && f.format != formatJSON {
 		return q, fmt.Errorf("--format is %q: it must be %s or %s", f.format, formatText, formatJSON)
 	}
+	if err := f.trace.Check(); err != nil {
+		return q, err
+	}
 	if _, err := v1.ParsePlatform(f.platform); err != nil {
 		return q, fmt.Errorf("--platform: %w", err)
 	}
@@ -129,7 +135,20 @@ type explainer struct {
 	client *registry.Client
 }
 
-func (e *explainer) run(ctx context.Context, q question) error {
+func (e *explainer) run(ctx context.Context, q question) (err error) {
+	ctx, tracing, end, err := trace.Begin(ctx, trace.Options{
+		Service: "kaniko-inspect", Version: command.Release, Files: e.trace, LookupEnv: e.env.LookupEnv,
+		Warn: func(err error) { e.env.Log.Warn(err.Error()) },
+	}, "explain")
+	if err != nil {
+		return err
+	}
+	e.env.Page.Trace = tracing.ID(ctx)
+	defer func() { err = end(err) }()
+	return e.explain(ctx, tracing, q)
+}
+
+func (e *explainer) explain(ctx context.Context, tracing *trace.Provider, q question) error {
 	if err := registry.TrustRoots(); err != nil {
 		return err
 	}
@@ -138,7 +157,7 @@ func (e *explainer) run(ctx context.Context, q question) error {
 	}
 	e.client = registry.New(registry.Config{
 		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv)), UserAgent: "kaniko/" + command.Release,
-		Warn: func(text string) { e.env.Log.Warn(text) },
+		Warn: func(text string) { e.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
 	})
 	caches, err := e.caches(q)
 	if err != nil {

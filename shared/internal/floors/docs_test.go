@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 )
 
@@ -21,7 +22,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, dir := range []string{"executor/internal/cli", "warmer/internal/cli", "inspect/internal/cli", "shared/registry", "shared/command"} {
+	for _, dir := range []string{"executor/internal/cli", "warmer/internal/cli", "inspect/internal/cli", "shared/registry", "shared/command", "shared/trace"} {
 		for _, f := range w.packages[dir].files {
 			for _, name := range flagNames(f) {
 				found++
@@ -59,6 +60,44 @@ func flagNames(f *file) []string {
 		return true
 	})
 	return names
+}
+
+// docs/tracing.md has every attribute and metric that is told.
+func TestTracing(t *testing.T) {
+	w := load(t)
+	page, err := os.ReadFile(filepath.Join(w.dir, "docs", "tracing.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range w.packages["shared/trace"].files {
+		if f.test {
+			continue
+		}
+		ast.Inspect(f.File, func(n ast.Node) bool {
+			literal, ok := n.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			name, err := strconv.Unquote(literal.Value)
+			if err != nil || !regexp.MustCompile(`^(kaniko|http|server|url|error|process)\.[a-z._]+$`).MatchString(name) {
+				return true
+			}
+			found++
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/tracing.md does not say what %s is (%s)", name, f.name)
+			}
+			return true
+		})
+	}
+	if found < 30 {
+		t.Errorf("found only %d names", found)
+	}
+	for _, cause := range cachekey.Causes() {
+		if !strings.Contains(string(page), "`"+string(cause)+"`") {
+			t.Errorf("docs/tracing.md does not say what %q means", cause)
+		}
+	}
 }
 
 // docs/lint.md has a heading for each rule, to which reports link, and for no other.

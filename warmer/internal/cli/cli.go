@@ -18,6 +18,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/warmer/internal/warm"
 )
 
@@ -55,12 +57,23 @@ type runner struct {
 	flags    flags
 	env      *command.Env
 	progress *progress.Progress
+	tracing  *trace.Provider
+	observer engine.Observer
 	client   *registry.Client
 	store    *base.Store
 }
 
 func (r *runner) run(c *cobra.Command) (err error) {
-	ctx := c.Context()
+	ctx, tracing, end, err := trace.Begin(c.Context(), trace.Options{
+		Service: "kaniko-warmer", Version: command.Release, Files: r.flags.trace, LookupEnv: r.env.LookupEnv,
+		Warn: func(err error) { r.env.Log.Warn(err.Error()) },
+	}, "warm")
+	if err != nil {
+		return err
+	}
+	r.tracing = tracing
+	r.env.Page.Trace = tracing.ID(ctx)
+	defer func() { err = end(err) }()
 	defer r.show()()
 	if err := r.connect(); err != nil {
 		return err
@@ -105,9 +118,20 @@ func (r *runner) show() (end func()) {
 	if screen != nil {
 		r.env.LogTo(r.progress.Writer())
 	}
+	r.observer = engine.Observers(r.tracing.Observer(), r.progress)
+	tell := func() {}
+	if r.flags.timing {
+		recorder := timeline.New(time.Now())
+		r.observer = engine.Observers(r.observer, recorder)
+		tell = func() {
+			recorder.Close()
+			recorder.Timeline().Print(r.env.Stderr, r.env.Log, r.env.LogsJSON())
+		}
+	}
 	return func() {
 		r.progress.Close()
 		r.env.LogTo(r.env.Stderr)
+		tell()
 	}
 }
 
@@ -121,10 +145,11 @@ func (r *runner) connect() error {
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
 		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
+		Wrap:      r.tracing.Transport,
 		UserAgent: "kaniko-warmer/" + command.Release,
 		Warn:      func(text string) { r.env.Log.Warn(text) },
 		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
-			return r.progress.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+			return r.observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
 		},
 	})
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // flags are the warmer's flags, under kaniko's names where kaniko has them.
@@ -28,8 +29,10 @@ type flags struct {
 	force       bool
 	cacheTTL    time.Duration
 	maxBytes    bytesValue
+	timing      bool
 	registry    registry.Options
 	keychain    keychain.Options
+	trace       trace.Flags
 }
 
 func (f *flags) bind(fs *pflag.FlagSet) {
@@ -41,8 +44,10 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.force, "force", "f", false, "fetch images that are there, too")
 	fs.DurationVar(&f.cacheTTL, "cache-ttl", 0, "for how long a tag is not asked for again; by default each time")
 	fs.Var(&f.maxBytes, "max-bytes", "`size` that the directory may have, such as 20GB; images used least recently go first")
+	fs.BoolVar(&f.timing, "timing", false, "at the end, print where the time went")
 	f.registry.BindPull(fs)
 	f.keychain.Bind(fs)
+	f.trace.Bind(fs)
 	command.Spell(fs, map[string][]string{"platform": {"customPlatform", "custom-platform"}})
 }
 
@@ -58,6 +63,9 @@ func (f *flags) check() error {
 	}
 	if f.cacheTTL < 0 {
 		return errors.New("--cache-ttl is negative")
+	}
+	if err := f.trace.Check(); err != nil {
+		return err
 	}
 	_, err := f.targets()
 	return err

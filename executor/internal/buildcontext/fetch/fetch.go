@@ -24,6 +24,9 @@ type Fetcher struct {
 	Dir         string       // an existing directory; what is in use lies there
 	Client      *http.Client // nil is one with the process's proxies and authorities
 	Credentials git.Credentials
+	// Fetched, if set, is told of what was fetched: of a file its SHA-256, as
+	// [remote.File] has it, of a repository the commit. Calls come at the same time.
+	Fetched func(r plan.Remote, digest string)
 }
 
 var _ engine.Remotes = (*Fetcher)(nil)
@@ -56,11 +59,13 @@ func (f *Fetcher) repository(ctx context.Context, r plan.Remote, dir string) (tr
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err = git.Fetch(ctx, ref, dir, git.Options{
+	commit, err := git.Fetch(ctx, ref, dir, git.Options{
 		Checksum: r.Checksum, Client: f.Client, Credentials: f.Credentials, KeepGitDir: r.KeepGitDir,
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, "", err
 	}
+	f.fetched(r, commit)
 	files, err := disk.Open(dir, disk.Options{})
 	return files, tree.Root, err
 }
@@ -70,6 +75,7 @@ func (f *Fetcher) file(ctx context.Context, r plan.Remote, dir string) (tree.FS,
 	if err != nil {
 		return nil, "", err
 	}
+	f.fetched(r, got.Digest)
 	name := r.Name
 	if name == "" {
 		name = "file" // which is not seen: it comes to lie under the destination's name
@@ -82,6 +88,12 @@ func (f *Fetcher) file(ctx context.Context, r plan.Remote, dir string) (tree.FS,
 	s.Put(tree.Root, tree.Node{Type: tree.Dir, Mode: 0o755, MTime: mtime})
 	s.Put(s.at, tree.Node{Type: tree.File, Mode: remote.Mode, Size: got.Size, MTime: mtime})
 	return s, s.at, nil
+}
+
+func (f *Fetcher) fetched(r plan.Remote, digest string) {
+	if f.Fetched != nil {
+		f.Fetched(r, digest)
+	}
 }
 
 // single is a file system with nothing but the file that was fetched.

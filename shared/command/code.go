@@ -27,6 +27,7 @@ const (
 	CannotCreate Code = 73 // an output cannot be written
 	DiskFull     Code = 74 // no room, or the disk fails
 	TryAgain     Code = 75 // may go better the next time
+	Unsigned     Code = 76 // the image is pushed, and could not be signed
 	NoPermission Code = 77 // credentials are missing or refused
 	BadConfig    Code = 78 // a configuration file, or what this machine does not allow
 	Interrupted  Code = 130

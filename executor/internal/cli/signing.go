@@ -117,7 +117,7 @@ func (f *signingFlags) open(ctx context.Context, env *command.Env, client *regis
 		Identity: sign.IdentityOptions{Token: f.token, Authority: f.authority, LookupEnv: env.LookupEnv, Now: time.Now},
 		Services: sign.Services{Timestamp: f.timestamp, Transport: via},
 		Format:   sign.Format(f.format),
-		Signed:   func(image name.Digest, what string) { env.Log.Info("signed " + what + " " + image.Name()) },
+		Signed:   func(image name.Digest) { env.Log.Info("signed " + image.Name()) },
 	}
 	if f.uploads() {
 		o.Services.Log = f.log

@@ -49,8 +49,8 @@ type Options struct {
 	Format   Format
 	// Annotations are signed with the image.
 	Annotations map[string]string
-	// Signed, if set, is told of what was signed.
-	Signed func(image name.Digest, what string)
+	// Signed, if set, is told of images that were signed.
+	Signed func(image name.Digest)
 }
 
 // Services are those of sigstore beside the authority that gives certificates.
@@ -107,8 +107,13 @@ func (s *Signer) openKey() error {
 // Attach signs an image or an index.
 func (s *Signer) Attach(ctx context.Context, subject exporter.Subject) error {
 	image := subject.Repository.Digest(subject.Descriptor.Digest.String())
-	err := s.image(ctx, subject, image)
-	return s.done(ctx, image, "the image", "sign", err)
+	if err := s.image(ctx, subject, image); err != nil {
+		return s.failed(ctx, image, "the image", s.command(image), err)
+	}
+	if s.o.Signed != nil {
+		s.o.Signed(image)
+	}
+	return nil
 }
 
 func (s *Signer) image(ctx context.Context, subject exporter.Subject, image name.Digest) error {
@@ -127,8 +132,10 @@ func (s *Signer) image(ctx context.Context, subject exporter.Subject, image name
 // whose predicate is of that type. It is kept where signatures are, as [Format] says.
 func (s *Signer) AttestStatement(ctx context.Context, subject exporter.Subject, predicateType string, statement []byte) error {
 	image := subject.Repository.Digest(subject.Descriptor.Digest.String())
-	err := s.statement(ctx, subject, predicateType, statement)
-	return s.done(ctx, image, "the attestation "+predicateType+" of the image", "", err)
+	if err := s.statement(ctx, subject, predicateType, statement); err != nil {
+		return s.failed(ctx, image, "the attestation "+predicateType+" of the image", "", err)
+	}
+	return nil
 }
 
 func (s *Signer) statement(ctx context.Context, subject exporter.Subject, predicateType string, statement []byte) error {
@@ -143,27 +150,17 @@ func (s *Signer) statement(ctx context.Context, subject exporter.Subject, predic
 	return nil
 }
 
-// done tells what came of signing.
-func (s *Signer) done(ctx context.Context, image name.Digest, what, verb string, err error) error {
-	switch {
-	case err == nil:
-		if s.o.Signed != nil {
-			s.o.Signed(image, what)
-		}
-		return nil
-	case ctx.Err() != nil:
+// failed says that something could not be signed, and how it still can.
+func (s *Signer) failed(ctx context.Context, image name.Digest, what, command string, err error) error {
+	if ctx.Err() != nil {
 		return fmt.Errorf("sign %s: %w", image.Name(), context.Cause(ctx)) // whatever went wrong, it was because of that
-	}
-	command := ""
-	if verb != "" {
-		command = s.command(verb, image)
 	}
 	return &UnsignedError{Image: image, What: what, Command: command, Err: err}
 }
 
 // command is how cosign signs the image.
-func (s *Signer) command(verb string, image name.Digest) string {
-	line := "cosign " + verb
+func (s *Signer) command(image name.Digest) string {
+	line := "cosign sign"
 	if s.key != nil {
 		key := s.o.Key.Key
 		if s.o.Key.isSecret() {

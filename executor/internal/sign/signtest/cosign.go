@@ -32,7 +32,7 @@ const cosignPatience = time.Minute
 // Installed tells whether cosign is there, and what [StartServices] runs.
 func Installed() (cosign, services bool) {
 	cosign, services = true, true
-	for _, program := range []string{"cosign", "fulcio", "posix", "timestamp-server"} {
+	for _, program := range []string{"cosign", "fulcio", "posix"} {
 		if _, err := objecttest.Find(program); err != nil {
 			cosign, services = cosign && program != "cosign", false
 		}

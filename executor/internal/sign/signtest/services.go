@@ -20,7 +20,8 @@ import (
 )
 
 // Services are sigstore's, all on this machine: Fulcio with an authority of its own and
-// no log of certificates, Rekor of the second version with files, and a timestamp authority.
+// no log of certificates, and Rekor of the second version with files; and, of our own, a log of
+// the first version and a timestamp authority.
 type Services struct {
 	Issuer    *Issuer
 	Authority string // URL of Fulcio
@@ -64,11 +65,11 @@ func (s *Services) startAuthority(t testing.TB, dir string) (root string) {
 	program := objecttest.Program(t, "fulcio", "sigstore")
 	config := filepath.Join(dir, "fulcio.yaml")
 	write(t, config, []byte(fmt.Sprintf("oidc-issuers:\n  %[1]s: {issuer-url: %[1]s, client-id: sigstore, type: email}\n", s.Issuer.URL)))
-	at := objecttest.FreeAddress(t)
-	objecttest.Run(t, at, exec.Command(program, "serve", "--host", "127.0.0.1", "--port", port(t, at),
-		"--grpc-host", "127.0.0.1", "--grpc-port", port(t, objecttest.FreeAddress(t)), "--metrics-port", port(t, objecttest.FreeAddress(t)),
-		"--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config))
-	s.Authority = "http://" + at
+	s.Authority = "http://" + start(t, func(ports [3]string) *exec.Cmd {
+		return exec.Command(program, "serve", "--host", "127.0.0.1", "--port", ports[0],
+			"--grpc-host", "127.0.0.1", "--grpc-port", ports[1], "--metrics-port", ports[2], "--legacy-unix-domain-socket", "@fulcio-"+ports[0],
+			"--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config)
+	})
 	root = filepath.Join(dir, "fulcio.pem")
 	write(t, root, fetch(t, s.Authority+"/api/v1/rootCert"))
 	return root
@@ -91,23 +92,28 @@ func (s *Services) startLog(t testing.TB, dir string) (public string) {
 	}
 	public = filepath.Join(dir, "rekor.pub")
 	write(t, public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	at := objecttest.FreeAddress(t)
-	objecttest.Run(t, at, exec.Command(program, "serve", "--hostname", "127.0.0.1", "--http-port", port(t, at),
-		"--grpc-port", port(t, objecttest.FreeAddress(t)), "--http-metrics-port", port(t, objecttest.FreeAddress(t)),
-		"--signer-filepath", key, "--storage-dir", filepath.Join(dir, "log"), "--checkpoint-interval", "1s"))
-	s.Log = "http://" + at
+	s.Log = "http://" + start(t, func(ports [3]string) *exec.Cmd {
+		return exec.Command(program, "serve", "--hostname", "127.0.0.1", "--http-port", ports[0],
+			"--grpc-port", ports[1], "--http-metrics-port", ports[2],
+			"--signer-filepath", key, "--storage-dir", filepath.Join(dir, "log"), "--checkpoint-interval", "1s")
+	})
 	return public
 }
 
-func (s *Services) startTimestamps(t testing.TB, dir string) (chain string) {
-	program := objecttest.Program(t, "timestamp-server", "sigstore")
-	at := objecttest.FreeAddress(t)
-	objecttest.Run(t, at, exec.Command(program, "serve", "--host", "127.0.0.1", "--port", port(t, at), "--scheme", "http",
-		"--timestamp-signer", "memory", "--disable-ntp-monitoring"))
-	s.Timestamp = "http://" + at + "/api/v1/timestamp"
-	chain = filepath.Join(dir, "tsa.pem")
-	write(t, chain, fetch(t, s.Timestamp+"/certchain"))
-	return chain
+// start runs a server on free ports, of which the first is the one that it is asked at,
+// and returns its address. A port that is free may be another program's a moment later.
+func start(t testing.TB, command func(ports [3]string) *exec.Cmd) string {
+	t.Helper()
+	var err error
+	for range 3 {
+		at := objecttest.FreeAddress(t)
+		cmd := command([3]string{port(t, at), port(t, objecttest.FreeAddress(t)), port(t, objecttest.FreeAddress(t))})
+		if err = objecttest.Start(t, at, cmd); err == nil {
+			return at
+		}
+	}
+	t.Fatal(err)
+	return ""
 }
 
 func port(t testing.TB, address string) string {

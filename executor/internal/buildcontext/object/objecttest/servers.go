@@ -3,6 +3,7 @@ package objecttest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -54,13 +55,21 @@ func FreeAddress(t testing.TB) string {
 // the address.
 func Run(t testing.TB, address string, cmd *exec.Cmd) {
 	t.Helper()
+	if err := Start(t, address, cmd); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start is Run for who can try again: another program may have taken the address by now.
+func Start(t testing.TB, address string, cmd *exec.Cmd) error {
+	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -81,11 +90,11 @@ func Run(t testing.TB, address string, cmd *exec.Cmd) {
 		}
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
-			return
+			return nil
 		}
 	}
 	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("%s does not listen at %s: %s", cmd.Path, address, said)
+	return fmt.Errorf("%s does not listen at %s: %s", cmd.Path, address, said)
 }
 
 // Mapped is a client for which all names are at one address. Its connections end

@@ -45,7 +45,7 @@ func PresetRules(preset string) ([]Rule, error) {
 		{Fields: []string{"mtime"}, Reason: "semantic: times of files"},
 		{Fields: []string{"created"}, Reason: "semantic: the image's date"},
 		{Fields: []string{"history", "history.*"}, Reason: "semantic: the history tells, it does nothing"},
-		{Fields: []string{"order"}, Reason: "semantic: the order of entries"},
+		{Fields: []string{"order"}, level: Files, bounded: true, Reason: "semantic: the order of entries"},
 		{Fields: []string{"format", "name", "archive", "pax.*"}, Reason: "semantic: the form of an archive"},
 		{Fields: []string{"form"}, Reason: "semantic: the form of JSON"},
 		{Fields: []string{"uname", "gname"}, Reason: "semantic: names of owners, whose numbers are what counts"},

@@ -86,14 +86,14 @@ func (m *comment) group(g group) {
 		if d.Ignored != "" {
 			field += " *(ignored: " + escape(d.Ignored) + ")*"
 		}
-		if !m.add(fmt.Sprintf("| %s | %s | %s | %s |\n", code(value(d.Path)), field, code(value(d.A)), code(value(d.B)))) {
+		if !m.add(fmt.Sprintf("| %s | %s | %s | %s |\n", code(plain(d.Path)), field, code(value(d.A)), code(value(d.B)))) {
 			m.left++
 		}
 	}
 	for _, d := range g.all {
 		if d.Text != "" {
 			fence := fenceOf(d.Text)
-			m.add(fmt.Sprintf("\n%s\n%sdiff\n%s%s\n", code(value(d.Path)), fence, plainLines(d.Text), fence))
+			m.add(fmt.Sprintf("\n%s\n%sdiff\n%s%s\n", code(plain(d.Path)), fence, plainLines(d.Text), fence))
 		}
 	}
 	if m.add("\n</details>\n") {

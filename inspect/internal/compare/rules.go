@@ -114,10 +114,17 @@ func readRules(r io.Reader) ([]Rule, error) {
 	var file struct {
 		Rules []Rule `yaml:"rules"`
 	}
-	if err := decode(raw, &file); err != nil {
-		if list := decode(raw, &file.Rules); list != nil {
-			return nil, err
-		}
+	var node yaml.Node
+	if err := yaml.Unmarshal(raw, &node); err != nil {
+		return nil, err
+	}
+	if len(node.Content) > 0 && node.Content[0].Kind == yaml.SequenceNode {
+		err = decode(raw, &file.Rules)
+	} else {
+		err = decode(raw, &file)
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i, rule := range file.Rules {
 		if err := rule.check(); err != nil {

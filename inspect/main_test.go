@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { commandtest.Main(m, "inspect", main) }
 //	build CACHE IMAGE  leaves in a layer cache what a build of IMAGE, which it pushes,
 //	                   would leave: a hit, whose key is $HIT, and a RUN whose key was
 //	                   $BEFORE and is $AFTER. The image's digest is $DIGEST
+//	image, index       push images: see images_test.go
 func TestScripts(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) string{
 		"in memory":    func(t *testing.T) string { return registrytest.Start(t, registrytest.Config{}).Host() },
@@ -43,6 +44,8 @@ func TestScripts(t *testing.T) {
 					return nil
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"image": func(ts *testscript.TestScript, _ bool, args []string) { image(t, ts, args) },
+					"index": func(ts *testscript.TestScript, _ bool, args []string) { index(t, ts, args) },
 					"build": func(ts *testscript.TestScript, _ bool, args []string) { build(t, ts, args[0], args[1]) },
 				},
 			})

@@ -26,6 +26,6 @@ func root(env *command.Env) *cobra.Command {
 cache. inspect is also where the suite will show and compare images; nothing of
 that is in this release.`,
 	}
-	cmd.AddCommand(explainCommand(env))
+	cmd.AddCommand(explainCommand(env), diffCommand(env))
 	return cmd
 }

@@ -17,6 +17,11 @@ const (
 	exitAbsent = 5 // what is asked for is not there, or not to be seen
 )
 
+// toolError is an error that says of nothing that was asked for that it is not there.
+type toolError struct{ error }
+
+func (e toolError) Unwrap() error { return e.error }
+
 // coded gives an error the exit code that inspect has for it.
 type coded struct{ error }
 
@@ -26,7 +31,10 @@ func (e coded) Unwrap() error { return e.error }
 func (e coded) ExitCode() int {
 	var refused *registry.Error
 	var missing *explain.NotFoundError
+	var tool toolError
 	switch {
+	case errors.As(e.error, &tool):
+		return exitTool
 	case errors.As(e.error, &missing), errors.Is(e.error, cache.ErrMiss), errors.Is(e.error, registry.ErrNotFound), errors.Is(e.error, fs.ErrNotExist):
 		return exitAbsent
 	case errors.As(e.error, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):

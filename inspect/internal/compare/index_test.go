@@ -439,3 +439,50 @@ func TestCompare_rules(t *testing.T) {
 		t.Errorf("%q", r.Notes)
 	}
 }
+
+func TestFailOn(t *testing.T) {
+	changed := func(change func(*shelf)) *Result {
+		b := shelves()
+		change(b)
+		r, err := Compare(t.Context(), Subject{Name: "a", Index: shelves().index(t)}, Subject{Name: "b", Index: b.index(t)}, Options{Level: Files, Preset: Semantic})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for class, r := range map[string]*Result{
+		"platform": changed(func(s *shelf) { s.images = s.images[:1] }),
+		"manifest": changed(func(s *shelf) { s.annotations["a"] = "x" }),
+		"config":   changed(func(s *shelf) { s.images[0].config.Config.User = "x" }),
+		"layers":   changed(func(s *shelf) { s.images[0].layers = s.images[0].layers[:1] }),
+		"files":    changed(func(s *shelf) { s.images[0].layers[0].find("etc/passwd").content = "" }),
+		"size>50%": changed(func(s *shelf) {
+			for i := range 100 {
+				s.images[0].layers[0].add(file(fmt.Sprint("var/", i), fmt.Sprint(i*i*7919)))
+			}
+		}),
+		"size>0%": changed(func(s *shelf) { s.images[0].layers[0].find("etc/passwd").content = strings.Repeat("x\n", 9) }),
+	} {
+		for _, word := range append(Classes(), "size>50%", "size>0%") {
+			f, err := ParseFailOn([]string{word})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := word == class || word == "any" || strings.HasPrefix(class, "size") && word == "files" || word == "size>0%" && (class == "layers" || class == "files" || class == "size>50%")
+			if f.Met(r) != want {
+				t.Errorf("%s: --fail-on %s: not %v", class, word, want)
+			}
+		}
+		if !(FailOn{}).Met(r) {
+			t.Errorf("%s: nothing fails", class)
+		}
+	}
+	if (FailOn{}).Met(changed(func(s *shelf) { s.images[0].config.Created.Time = day().AddDate(0, 0, 1) })) {
+		t.Error("an ignored difference fails")
+	}
+	for _, wrong := range []string{"x", "size>", "size>5", "size>-1%", "size>NaN%"} {
+		if _, err := ParseFailOn([]string{wrong}); err == nil {
+			t.Errorf("%q is read", wrong)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/stargz-snapshotter/estargz"
+	"github.com/containerd/stargz-snapshotter/estargz/zstdchunked"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kaniko-suite/kaniko/shared/registry"
+)
+
+// image is the script's command
+//
+//	image PLACE [by=COMPRESSION] [mtime=SECONDS] [user=USER] [arch=ARCHITECTURE] [PATH=CONTENT | layer]…
+//
+// that pushes an image, or puts it into the OCI layout oci:DIR. Its files are in one
+// layer, or in one more after each word layer; @N as content are N bytes.
+func image(t testing.TB, ts *testscript.TestScript, args []string) {
+	img := imageOf(t, args[1:])
+	if dir, ok := strings.CutPrefix(args[0], "oci:"); ok {
+		path, err := layout.Write(ts.MkAbs(dir), empty.Index)
+		ts.Check(err)
+		ts.Check(path.AppendImage(img))
+		return
+	}
+	push(t, args[0], img)
+}
+
+// index is the script's command "index REF REF…": an index of images in one repository,
+// each for its own platform.
+func index(t testing.TB, ts *testscript.TestScript, args []string) {
+	client := registry.New(registry.Config{})
+	all := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, arg := range args[1:] {
+		ref, err := client.Reference(arg)
+		ts.Check(err)
+		m, err := client.Manifest(t.Context(), ref, 1<<20)
+		ts.Check(err)
+		img, err := client.Open(t.Context(), arg, m.Digest)
+		ts.Check(err)
+		platform, err := img.Platform()
+		ts.Check(err)
+		all = mutate.AppendManifests(all, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &platform}})
+	}
+	raw, err := all.RawManifest()
+	ts.Check(err)
+	tag, err := client.Tag(args[0])
+	ts.Check(err)
+	ts.Check(client.PushManifest(t.Context(), tag, raw, types.OCIImageIndex))
+}
+
+func push(t testing.TB, ref string, img v1.Image) {
+	t.Helper()
+	client := registry.New(registry.Config{})
+	tag, err := client.Tag(ref)
+	if err == nil {
+		err = client.PushImage(t.Context(), tag, img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// imageOf makes an image of what stands behind the place of the command image.
+func imageOf(t testing.TB, words []string) v1.Image {
+	t.Helper()
+	config := v1.ConfigFile{OS: "linux", Architecture: "amd64", RootFS: v1.RootFS{Type: "layers"}}
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	archive, by, mtime := newArchive(t), "gzip", time.Unix(0, 0)
+	end := func() {
+		add, diffID := archive.compressed(by)
+		var err error
+		if img, err = mutate.Append(img, add); err != nil {
+			t.Fatal(err)
+		}
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+		archive = newArchive(t)
+	}
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "by":
+			by = value
+		case "mtime":
+			seconds, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mtime = time.Unix(int64(seconds), 0)
+		case "user":
+			config.Config.User = value
+		case "arch":
+			config.Architecture = value
+		case "layer":
+			end()
+		default:
+			if size, ok := strings.CutPrefix(value, "@"); ok {
+				n, err := strconv.Atoi(size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				value = strings.Repeat("0123456789abcdef", n/16)
+			}
+			archive.file(key, value, mtime)
+		}
+	}
+	end()
+	img, err := mutate.ConfigFile(img, &config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+type archive struct {
+	t testing.TB
+	b *bytes.Buffer
+	w *tar.Writer
+}
+
+func newArchive(t testing.TB) *archive {
+	b := &bytes.Buffer{}
+	return &archive{t, b, tar.NewWriter(b)}
+}
+
+func (a *archive) check(err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *archive) file(name, content string, mtime time.Time) {
+	content = strings.ReplaceAll(content, `\n`, "\n")
+	a.check(a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content)), ModTime: mtime}))
+	_, err := io.WriteString(a.w, content)
+	a.check(err)
+}
+
+// compressed is the archive as a layer, and the digest of what is in it.
+func (a *archive) compressed(by string) (mutate.Addendum, v1.Hash) {
+	a.check(a.w.Close())
+	plain := a.b.Bytes()
+	diffID, _, err := v1.SHA256(bytes.NewReader(plain))
+	a.check(err)
+	var b bytes.Buffer
+	mt := types.OCILayer
+	annotations := map[string]string{}
+	switch by {
+	case "gzip":
+		w := gzip.NewWriter(&b)
+		_, err = w.Write(plain)
+		a.check(err)
+		a.check(w.Close())
+	case "zstd":
+		mt = types.OCILayerZStd
+		w, err := zstd.NewWriter(&b)
+		a.check(err)
+		_, err = w.Write(plain)
+		a.check(err)
+		a.check(w.Close())
+	default:
+		var c estargz.Compressor = estargz.NewGzipCompressor()
+		if by == "zstd:chunked" {
+			mt, c = types.OCILayerZStd, &zstdchunked.Compressor{CompressionLevel: zstd.SpeedDefault, Metadata: annotations}
+		}
+		w := estargz.NewWriterWithCompressor(&b, c)
+		a.check(w.AppendTarLossLess(bytes.NewReader(plain)))
+		toc, err := w.Close()
+		a.check(err)
+		annotations[estargz.TOCJSONDigestAnnotation] = toc.String()
+		diffID, err = v1.NewHash(w.DiffID())
+		a.check(err)
+	}
+	return mutate.Addendum{Layer: static.NewLayer(b.Bytes(), mt), Annotations: annotations, MediaType: mt}, diffID
+}

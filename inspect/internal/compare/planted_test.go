@@ -79,7 +79,7 @@ func plants() []planted {
 		}, "files 1:1 /etc/passwd pax.comment", Semantic, true},
 		{"a global PAX header", func(r *recipe) {
 			r.layers[0].members = slices.Insert(r.layers[0].members, 0, &member{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "x"}}})
-		}, "files 1:1 (global header) added", "", true},
+		}, "files 1:1 (global header) added", Semantic, true},
 		{"the tar format", func(r *recipe) { base(r, "etc/passwd").Format = tar.FormatGNU }, "files 1:1 /etc/passwd format", Semantic, true},
 		{"redundant bits of a mode", func(r *recipe) { base(r, "etc/passwd").Mode |= 0o100000 }, "files 1:1 /etc/passwd format", Semantic, true},
 		{"a name with ./", func(r *recipe) { base(r, "etc/passwd").Name = "./etc/passwd" }, "files 1:1 /etc/passwd name", Semantic, true},

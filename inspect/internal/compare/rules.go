@@ -47,6 +47,7 @@ func PresetRules(preset string) ([]Rule, error) {
 		{Fields: []string{"history", "history.*"}, Reason: "semantic: the history tells, it does nothing"},
 		{Fields: []string{"order"}, level: Files, bounded: true, Reason: "semantic: the order of entries"},
 		{Fields: []string{"format", "name", "archive", "pax.*"}, Reason: "semantic: the form of an archive"},
+		{Path: globalName, Reason: "semantic: the form of an archive"},
 		{Fields: []string{"form"}, Reason: "semantic: the form of JSON"},
 		{Fields: []string{"uname", "gname"}, Reason: "semantic: names of owners, whose numbers are what counts"},
 		{Fields: []string{"recompressed", "compression"}, Reason: "semantic: how layers are compressed"},

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,11 +12,13 @@ import (
 
 	"github.com/containerd/stargz-snapshotter/estargz"
 	"github.com/containerd/stargz-snapshotter/estargz/zstdchunked"
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -28,7 +31,8 @@ import (
 //
 //	image PLACE [by=COMPRESSION] [mtime=SECONDS] [user=USER] [arch=ARCHITECTURE] [PATH=CONTENT | layer]…
 //
-// that pushes an image, or puts it into the OCI layout oci:DIR. Its files are in one
+// that pushes an image, or puts it into the OCI layout oci:DIR with the digest $LAYOUT,
+// into docker-archive:FILE, or its only layer into tar:FILE. Its files are in one
 // layer, or in one more after each word layer; @N as content are N bytes.
 func image(t testing.TB, ts *testscript.TestScript, args []string) {
 	img := imageOf(t, args[1:])
@@ -36,6 +40,26 @@ func image(t testing.TB, ts *testscript.TestScript, args []string) {
 		path, err := layout.Write(ts.MkAbs(dir), empty.Index)
 		ts.Check(err)
 		ts.Check(path.AppendImage(img))
+		digest, err := img.Digest()
+		ts.Check(err)
+		ts.Setenv("LAYOUT", digest.String())
+		return
+	}
+	if file, ok := strings.CutPrefix(args[0], "docker-archive:"); ok {
+		tag, err := name.NewTag("example.com/app:1")
+		ts.Check(err)
+		ts.Check(tarball.WriteToFile(ts.MkAbs(file), tag, img))
+		return
+	}
+	if file, ok := strings.CutPrefix(args[0], "tar:"); ok {
+		layers, err := img.Layers()
+		ts.Check(err)
+		r, err := layers[0].Uncompressed()
+		ts.Check(err)
+		defer r.Close()
+		raw, err := io.ReadAll(r)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(file), raw, 0o600))
 		return
 	}
 	push(t, args[0], img)

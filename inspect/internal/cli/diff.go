@@ -66,9 +66,9 @@ little as it may: nothing more where digests are the same; of layers only those
 whose archives differ, and of these, if they are of estargz or zstd:chunked, only
 the index.
 
-A and B are references, or what the other commands take as well: oci:DIR[:NAME],
-docker-archive:FILE, tar:FILE or dir:DIR. With one of the last two, which have
-files and nothing else, only files are compared.
+A and B are references, oci:DIR, oci:DIR:NAME or oci:DIR@DIGEST, docker-archive:FILE,
+or tar:FILE: the files of a root file system and nothing else, with which only files
+are compared.
 
 Exit codes: 0 if nothing differs that counts; 1 if something does; 2 if the
 command line is wrong or something did not work; 3, only with

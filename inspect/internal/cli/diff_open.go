@@ -2,29 +2,36 @@ package cli
 
 import (
 	"context"
-	"io"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"bytes"
-	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/match"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/shared/command"
-	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
-const maxIndexManifest = 16 << 20 // bytes
+// The prefixes of what is no reference.
+const (
+	inLayout  = "oci:"
+	inArchive = "docker-archive:"
+	inTar     = "tar:"
+)
 
+// compare opens both sides and compares them; where two references have one digest,
+// it opens neither.
 func (d *differ) compare(ctx context.Context, tracing *trace.Provider, a, b string) (*compare.Result, error) {
 	if err := registry.TrustRoots(); err != nil {
 		return nil, err
@@ -37,111 +44,186 @@ func (d *differ) compare(ctx context.Context, tracing *trace.Provider, a, b stri
 		Warn: func(text string) { d.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
 	})
 	d.options.Entered = func(ctx context.Context, l compare.Level, platform string) (context.Context, func()) {
-		d.env.Log.Debug("compare", "level", l.String(), "platform", platform)
+		d.env.Log.Debug("compare", "depth", l.String(), "platform", platform)
 		ctx, end := tracing.Part(ctx, "compare "+l.String())
 		return ctx, func() { end(nil) }
 	}
-	x, y, same, err := heads(ctx, client, a, b)
+	if isReference(a) && isReference(b) {
+		x, y, err := heads(ctx, client, a, b)
+		if err != nil {
+			return nil, err
+		}
+		if x.Digest == y.Digest {
+			return compare.SameDigest(x, y, d.options), nil
+		}
+	}
+	left, err := openSubject(ctx, client, a)
 	if err != nil {
 		return nil, err
 	}
-	if same {
-		return compare.SameDigest(x, y, d.options), nil
-	}
-	left, err := open(ctx, client, a)
-	if err != nil {
-		return nil, err
-	}
-	right, err := open(ctx, client, b)
+	right, err := openSubject(ctx, client, b)
 	if err != nil {
 		return nil, err
 	}
 	return compare.Compare(ctx, left, right, d.options)
 }
 
-// heads asks for two digests, if both are references.
-func heads(ctx context.Context, client *registry.Client, a, b string) (x, y compare.Side, same bool, err error) {
-	if strings.HasPrefix(a, "oci:") || strings.HasPrefix(b, "oci:") {
-		return x, y, false, nil
+func isReference(spec string) bool {
+	for _, prefix := range []string{inLayout, inArchive, inTar} {
+		if strings.HasPrefix(spec, prefix) {
+			return false
+		}
 	}
+	return true
+}
+
+// heads asks what two references stand for.
+func heads(ctx context.Context, client *registry.Client, a, b string) (x, y compare.Side, err error) {
 	left, err := client.Head(ctx, a)
 	if err != nil {
-		return x, y, false, err
+		return x, y, err
 	}
 	right, err := client.Head(ctx, b)
-	return compare.Side{Name: a, Digest: left.String()}, compare.Side{Name: b, Digest: right.String()}, left == right, err
+	return compare.Side{Name: a, Digest: left.String()}, compare.Side{Name: b, Digest: right.String()}, err
 }
 
-func open(ctx context.Context, client *registry.Client, spec string) (compare.Subject, error) {
-	s := compare.Subject{Name: spec}
-	if dir, ok := strings.CutPrefix(spec, "oci:"); ok {
-		path, err := layout.FromPath(dir)
-		if err != nil {
-			return s, err
-		}
-		s.Index, err = path.ImageIndex()
-		return s, err
+// openSubject opens what an argument names.
+func openSubject(ctx context.Context, client *registry.Client, spec string) (compare.Subject, error) {
+	var s compare.Subject
+	var err error
+	if place, ok := strings.CutPrefix(spec, inLayout); ok {
+		s, err = openLayout(place)
+	} else if file, ok := strings.CutPrefix(spec, inArchive); ok {
+		s.Image, err = tarball.ImageFromPath(file, nil)
+	} else if file, ok := strings.CutPrefix(spec, inTar); ok {
+		s, err = openTar(file)
+	} else {
+		return openRemote(ctx, client, spec)
 	}
-	ref, err := client.Reference(spec)
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("open %s: %w", spec, err)
 	}
-	m, err := client.Manifest(ctx, ref, maxIndexManifest)
+	s.Name = spec
+	return s, nil
+}
+
+// openTar makes an image of an archive of files.
+func openTar(file string) (compare.Subject, error) {
+	l, err := tarball.LayerFromFile(file)
 	if err != nil {
-		return s, err
+		return compare.Subject{}, err
 	}
-	if m.MediaType.IsIndex() {
-		s.Index = &remoteIndex{ctx, client, ref.Context(), m}
-		return s, nil
+	img, err := mutate.AppendLayers(empty.Image, l)
+	return compare.Subject{Image: img, Bare: true}, err
+}
+
+// openLayout opens DIR, DIR:NAME or DIR@DIGEST of an OCI layout. Without a name it is
+// the only image or index there, else all of them as one index.
+func openLayout(place string) (compare.Subject, error) {
+	dir, wanted, err := splitPlace(place)
+	if err != nil {
+		return compare.Subject{}, err
 	}
-	img, err := client.Open(ctx, spec, m.Digest)
-	s.Image = ranged{img}
-	return s, err
-}
-
-type remoteIndex struct {
-	ctx    context.Context
-	client *registry.Client
-	repo   name.Repository
-	m      *registry.Manifest
-}
-
-func (i *remoteIndex) MediaType() (types.MediaType, error) { return i.m.MediaType, nil }
-func (i *remoteIndex) Digest() (v1.Hash, error)            { return i.m.Digest, nil }
-func (i *remoteIndex) Size() (int64, error)                { return int64(len(i.m.Raw)), nil }
-func (i *remoteIndex) RawManifest() ([]byte, error)        { return i.m.Raw, nil }
-func (i *remoteIndex) IndexManifest() (*v1.IndexManifest, error) {
-	return v1.ParseIndexManifest(bytes.NewReader(i.m.Raw))
-}
-func (i *remoteIndex) Image(h v1.Hash) (v1.Image, error) {
-	img, err := i.client.Open(i.ctx, i.repo.Digest(h.String()).Name(), h)
-	return ranged{img}, err
-}
-func (i *remoteIndex) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
-	return nil, errors.New("an index in an index")
-}
-
-type ranged struct{ *registry.Image }
-
-func (r ranged) Layers() ([]v1.Layer, error) {
-	layers, err := r.Image.Layers()
-	for i, l := range layers {
-		if of, ok := layer.As[*registry.Layer](l); ok {
-			layers[i] = rangedLayer{of}
+	path, err := layout.FromPath(dir)
+	if err != nil {
+		return compare.Subject{}, err
+	}
+	index, err := path.ImageIndex()
+	if err != nil {
+		return compare.Subject{}, err
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		return compare.Subject{}, err
+	}
+	var found []v1.Descriptor
+	for _, d := range m.Manifests {
+		if wanted(d) {
+			found = append(found, d)
 		}
+	}
+	switch {
+	case len(found) == 0:
+		return compare.Subject{}, fmt.Errorf("the layout has no such image: %w", fs.ErrNotExist)
+	case len(found) > 1:
+		return compare.Subject{Index: inLayoutIndex{index, path}}, nil
+	case found[0].MediaType.IsIndex():
+		child, err := index.ImageIndex(found[0].Digest)
+		return compare.Subject{Index: inLayoutIndex{child, path}}, err
+	}
+	img, err := index.Image(found[0].Digest)
+	return compare.Subject{Image: inLayoutImage{img, path}}, err
+}
+
+// splitPlace parts a directory from the name or digest of an image in it. A directory
+// of that name, colon and all, is meant first.
+func splitPlace(place string) (dir string, wanted match.Matcher, err error) {
+	if _, err := os.Stat(place); err == nil {
+		return place, func(v1.Descriptor) bool { return true }, nil
+	}
+	if dir, digest, ok := strings.Cut(place, "@"); ok {
+		h, err := v1.NewHash(digest)
+		return dir, match.Digests(h), err
+	}
+	if i := strings.LastIndexByte(place, ':'); i > 0 {
+		return place[:i], match.Name(place[i+1:]), nil
+	}
+	return place, func(v1.Descriptor) bool { return true }, nil
+}
+
+// embedded is an index under a name that is not that of one of its methods.
+type embedded = v1.ImageIndex
+
+// inLayoutIndex is an index in a layout.
+type inLayoutIndex struct {
+	embedded
+	path layout.Path
+}
+
+// Image implements [v1.ImageIndex].
+func (i inLayoutIndex) Image(h v1.Hash) (v1.Image, error) {
+	img, err := i.embedded.Image(h)
+	return inLayoutImage{img, i.path}, err
+}
+
+// inLayoutImage is an image in a layout, of whose layers parts can be read.
+type inLayoutImage struct {
+	v1.Image
+	path layout.Path
+}
+
+// Layers implements [v1.Image].
+func (i inLayoutImage) Layers() ([]v1.Layer, error) {
+	layers, err := i.Image.Layers()
+	for n, l := range layers {
+		layers[n] = inLayoutLayer{l, i.path}
 	}
 	return layers, err
 }
 
-type rangedLayer struct{ *registry.Layer }
+type inLayoutLayer struct {
+	v1.Layer
+	path layout.Path
+}
 
-func (l rangedLayer) Range(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
-	r, err := l.OpenAt(ctx, offset)
+// Unwrap is the layer as the layout has it.
+func (l inLayoutLayer) Unwrap() v1.Layer { return l.Layer }
+
+// Range implements [compare.Ranged].
+func (l inLayoutLayer) Range(_ context.Context, offset, length int64) (io.ReadCloser, error) {
+	h, err := l.Digest()
 	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(r, length), r}, nil
+	file, err := os.Open(filepath.Join(string(l.path), "blobs", h.Algorithm, h.Hex))
+	if err != nil {
+		return nil, err
+	}
+	return part{io.NewSectionReader(file, offset, length), file}, nil
+}
+
+// part is a part of what is closed with it.
+type part struct {
+	io.Reader
+	io.Closer
 }

@@ -38,6 +38,7 @@ type comparer struct {
 	rules  []Rule
 	counts []int // by rule
 	preset int   // how many of the rules are the preset's
+	bare   bool  // only files are compared
 	result *Result
 }
 
@@ -54,6 +55,10 @@ func Compare(ctx context.Context, a, b Subject, o Options) (*Result, error) {
 	c := &comparer{Options: o, rules: append(preset, o.Rules...), preset: len(preset)}
 	c.counts = make([]int, len(c.rules))
 	c.result = &Result{Version: ResultVersion, Level: o.Level, Preset: o.Preset, Squash: o.Squash, Differences: []Difference{}, Images: []Pair{}}
+	if c.bare = a.Bare || b.Bare; c.bare {
+		c.Squash, c.Level = true, max(c.Level, Files)
+		c.result.Squash, c.result.Level = c.Squash, c.Level
+	}
 	if err := c.subjects(ctx, a, b); err != nil {
 		return nil, err
 	}

@@ -104,6 +104,9 @@ type pairing struct {
 func (p *pairing) found(d ...Difference) { p.all = append(p.all, d...) }
 
 func (p *pairing) compare(ctx context.Context) error {
+	if p.bare {
+		return p.squashed(ctx)
+	}
 	found := len(p.all)
 	_, done := p.entered(ctx, Manifest, p.platform)
 	p.manifests()

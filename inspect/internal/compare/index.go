@@ -257,7 +257,9 @@ func (c *comparer) unlike(ctx context.Context, a, b Subject, x, y []child) error
 	if b.Index != nil {
 		index, img, all = b, a, y
 	}
-	c.result.Differences = append(c.result.Differences, Difference{Level: Manifest, Field: "kind", A: a.kind(), B: b.kind()})
+	if !c.bare {
+		c.result.Differences = append(c.result.Differences, Difference{Level: Manifest, Field: "kind", A: a.kind(), B: b.kind()})
+	}
 	all = slices.DeleteFunc(slices.Clone(all), func(ch child) bool { return ch.attestation || !ch.desc.MediaType.IsImage() })
 	found, err := counterpart(all, img)
 	if err != nil || found == nil {

@@ -151,4 +151,7 @@ type Subject struct {
 	Name  string
 	Image v1.Image
 	Index v1.ImageIndex
+	// Bare says that the image is files and nothing else, in one layer: it is compared
+	// with another by the files that a container starts from.
+	Bare bool
 }

@@ -76,3 +76,17 @@ func TestDiff_requests(t *testing.T) {
 		})
 	}
 }
+
+// A registry that does not know ranges sends layers whole, and diff says so.
+func TestDiff_withoutRanges(t *testing.T) {
+	s := registrytest.Start(t, registrytest.Config{NoRanges: true})
+	for _, by := range []string{"estargz", "zstd:chunked"} {
+		name := s.Host() + "/app:" + strings.ReplaceAll(by, ":", "-")
+		push(t, name, imageOf(t, []string{"by=" + by, "etc/passwd=root", "etc/note=1"}))
+		push(t, name+"-changed", imageOf(t, []string{"by=" + by, "etc/passwd=root", "etc/note=2"}))
+		status, out := inspect(t, "diff", "--level", "content", name, name+"-changed")
+		if status != 1 || !strings.Contains(out, "/etc/note") || !strings.Contains(out, "different: 1 difference") || !strings.Contains(out, "+2\n") || !strings.Contains(out, "layers were read whole") {
+			t.Errorf("%s: status %d: %s", by, status, out)
+		}
+	}
+}

@@ -67,8 +67,8 @@ whose archives differ, and of these, if they are of estargz or zstd:chunked, onl
 the index.
 
 A and B are references, oci:DIR, oci:DIR:NAME or oci:DIR@DIGEST, docker-archive:FILE,
-or tar:FILE: the files of a root file system and nothing else, with which only files
-are compared.
+tar:FILE or dir:DIR. The last two are a root file system and nothing else, with
+which only files are compared.
 
 Exit codes: 0 if nothing differs that counts; 1 if something does; 2 if the
 command line is wrong or something did not work; 3, only with

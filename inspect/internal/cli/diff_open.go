@@ -28,6 +28,7 @@ const (
 	inLayout  = "oci:"
 	inArchive = "docker-archive:"
 	inTar     = "tar:"
+	inDir     = "dir:"
 )
 
 // compare opens both sides and compares them; where two references have one digest,
@@ -69,7 +70,7 @@ func (d *differ) compare(ctx context.Context, tracing *trace.Provider, a, b stri
 }
 
 func isReference(spec string) bool {
-	for _, prefix := range []string{inLayout, inArchive, inTar} {
+	for _, prefix := range []string{inLayout, inArchive, inTar, inDir} {
 		if strings.HasPrefix(spec, prefix) {
 			return false
 		}
@@ -97,6 +98,8 @@ func openSubject(ctx context.Context, client *registry.Client, spec string) (com
 		s.Image, err = tarball.ImageFromPath(file, nil)
 	} else if file, ok := strings.CutPrefix(spec, inTar); ok {
 		s, err = openTar(file)
+	} else if dir, ok := strings.CutPrefix(spec, inDir); ok {
+		s, err = openDir(ctx, dir)
 	} else {
 		return openRemote(ctx, client, spec)
 	}

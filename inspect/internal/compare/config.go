@@ -43,7 +43,6 @@ func readConfig(i *image) (*configuration, error) {
 		}
 		c.fields = map[string]any{"config": string(raw)}
 	}
-	i.entries = c.history
 	return c, nil
 }
 

@@ -22,9 +22,8 @@ type image struct {
 		ArtifactType string         `json:"artifactType"`
 		Subject      *v1.Descriptor `json:"subject"`
 	}
-	config  []byte  // once it is read
-	entries []entry // of the history, likewise
-	layers  []*blob
+	config []byte // once it is read
+	layers []*blob
 }
 
 // blob is a layer.

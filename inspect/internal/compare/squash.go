@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/kaniko-suite/kaniko/shared/treediff"
 )
@@ -47,6 +48,12 @@ func (p *pairing) squashed(ctx context.Context) error {
 		}
 	}
 	found := trees(a, b)
+	if p.bare {
+		// Most layers say nothing of the root directory itself, and every directory has it.
+		found = slices.DeleteFunc(found, func(d Difference) bool {
+			return d.Path == "/" && (d.Field == "added" || d.Field == "removed")
+		})
+	}
 	if p.Level >= Content {
 		if err := p.treeTexts(ctx, found); err != nil {
 			return err

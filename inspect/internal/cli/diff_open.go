@@ -18,6 +18,8 @@ import (
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 	"github.com/kaniko-suite/kaniko/shared/trace"
@@ -40,9 +42,20 @@ func (d *differ) compare(ctx context.Context, tracing *trace.Provider, a, b stri
 	if err := d.registry.Check(); err != nil {
 		return nil, err
 	}
+	screen := d.env.Terminal()
+	shown := progress.New(progress.Options{Log: d.env.Log, Output: d.env.Stderr, Screen: screen})
+	if screen != nil {
+		d.env.LogTo(shown.Writer())
+		defer d.env.LogTo(d.env.Stderr)
+	}
+	defer shown.Close()
+	observer := engine.Observers(tracing.Observer(), shown)
 	client := registry.New(registry.Config{
 		Options: d.registry, Keychain: keychain.New(d.keychain.From(d.env.Getenv)), UserAgent: "kaniko/" + command.Release,
-		Warn: func(text string) { d.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
+		Warn: func(text string) { d.env.Log.Warn(text) }, Wrap: tracing.Transport,
+		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
+			return observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+		},
 	})
 	d.options.Entered = func(ctx context.Context, l compare.Level, platform string) (context.Context, func()) {
 		d.env.Log.Debug("compare", "depth", l.String(), "platform", platform)

@@ -226,7 +226,7 @@ func (j *job) connected(spans map[string]span) {
 // shape: what lies within what, as docs/tracing.md says.
 func (j *job) shape(spans map[string]span) {
 	within := map[string][]string{
-		"context": {"build"}, "parse": {"build"}, "plan": {"build"}, "sandbox": {"build"}, "resolve": {"plan"}, "ask": {"build"}, "deliver": {"build"},
+		"context": {"build"}, "parse": {"build"}, "plan": {"build"}, "sandbox": {"build"}, "resolve": {"plan"}, "ask": {"build"}, "prepare": {"build"}, "deliver": {"build"},
 		"stage": {"build"}, "COPY": {"stage"}, "RUN": {"stage"},
 		"copy": {"COPY"}, "run": {"RUN"}, "capture": {"RUN"}, "encode": {"copy", "capture"}, "unpack": {"RUN", "COPY", "stage"}, "decode": {"unpack"},
 		"cache.get": {"ask", "stage", "COPY", "RUN"},

@@ -226,10 +226,10 @@ func (j *job) connected(spans map[string]span) {
 // shape: what lies within what, as docs/tracing.md says.
 func (j *job) shape(spans map[string]span) {
 	within := map[string][]string{
-		"context": {"build"}, "parse": {"build"}, "plan": {"build"}, "sandbox": {"build"}, "resolve": {"plan"},
+		"context": {"build"}, "parse": {"build"}, "plan": {"build"}, "sandbox": {"build"}, "resolve": {"plan"}, "ask": {"build"}, "prepare": {"build"}, "deliver": {"build"},
 		"stage": {"build"}, "COPY": {"stage"}, "RUN": {"stage"},
 		"copy": {"COPY"}, "run": {"RUN"}, "capture": {"RUN"}, "encode": {"copy", "capture"}, "unpack": {"RUN", "COPY", "stage"}, "decode": {"unpack"},
-		"cache.get": {"build", "stage", "COPY", "RUN"},
+		"cache.get": {"ask", "stage", "COPY", "RUN"},
 	}
 	seen := map[string]int{}
 	for _, s := range spans {

@@ -404,7 +404,7 @@ func TestRPM(t *testing.T) {
 		if err := os.WriteFile(path, []byte(spec), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		lines(t, build, "--quiet", "-bb", "--nodebuginfo", "--define", "_topdir "+work, path)
+		lines(t, build, "--quiet", "-bb", "--nodebuginfo", "--define", "_topdir "+work, "--define", "_tmppath "+work, path)
 		made = append(made, filepath.Join(work, "RPMS/noarch", name+"-1.2-3.noarch.rpm"))
 	}
 	db := filepath.Join(root, "var/lib/rpm")

@@ -30,6 +30,8 @@ const (
 	// Prepare and Resolve are what a program does around the engine.
 	Prepare = engine.Phase("prepare") // the build context and the Dockerfile are found, namespaces entered
 	Resolve = engine.Phase("resolve") // what tags of bases name, and what their configurations say
+	Sign    = engine.Phase("sign")    // what was pushed is signed
+	Attest  = engine.Phase("attest")  // what is said of it is written, and attached
 	Other   = engine.Phase("other")   // none of the others went on
 )
 
@@ -37,7 +39,7 @@ const (
 // within none of these, is counted with Other.
 func kinds() []engine.Phase {
 	return []engine.Phase{
-		Prepare, Resolve, engine.Ask, Pull, engine.Unpack, engine.Run, engine.Copy, engine.Capture, Compress, Push, engine.Deliver,
+		Prepare, Resolve, engine.Ask, Pull, engine.Unpack, engine.Run, engine.Copy, engine.Capture, Compress, Push, engine.Deliver, Sign, Attest,
 		engine.Wait, Other,
 	}
 }

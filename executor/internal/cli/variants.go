@@ -10,10 +10,12 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
+	"github.com/kaniko-suite/kaniko/executor/internal/sign"
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
+	"github.com/kaniko-suite/kaniko/shared/timeline"
 )
 
 // variant is the build for one platform.
@@ -115,7 +117,7 @@ func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, 
 	if err != nil {
 		return nil, err
 	}
-	c.Attachers = told.attach(c.Attachers)
+	c.Attachers = b.observed(told.attach(c.Attachers))
 	if n == 1 {
 		return &output{exporter.New(c), func(_ context.Context, last v1.Image) (v1.Hash, error) { return last.Digest() }}, nil
 	}
@@ -133,6 +135,33 @@ func (b *builder) output(ctx context.Context, n int, told *testimony) (*output, 
 		}
 		return made.Digest, nil
 	}}, nil
+}
+
+// observed are attachers of whose work the observer is told.
+func (b *builder) observed(all []exporter.Attacher) []exporter.Attacher {
+	var out []exporter.Attacher
+	for _, a := range all {
+		kind := timeline.Attest
+		if _, ok := a.(*sign.Signer); ok {
+			kind = timeline.Sign
+		}
+		out = append(out, observed{a, b.observer, kind})
+	}
+	return out
+}
+
+type observed struct {
+	exporter.Attacher
+	observer engine.Observer
+	kind     engine.Phase
+}
+
+// Attach implements [exporter.Attacher].
+func (o observed) Attach(ctx context.Context, s exporter.Subject) error {
+	ctx, end := o.observer.Phase(ctx, o.kind)
+	err := o.Attacher.Attach(ctx, s)
+	end(err)
+	return err
 }
 
 // runVariant builds one image. A driver serves one build only: the next begins with

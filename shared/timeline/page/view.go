@@ -219,7 +219,7 @@ func (b *builder) legend() []legend {
 	for _, t := range b.t.Shown() {
 		switch t.Kind {
 		case timeline.Compress:
-		case timeline.Prepare, timeline.Resolve, engine.Ask, engine.Deliver:
+		case timeline.Prepare, timeline.Resolve, engine.Ask, engine.Deliver, timeline.Sign, timeline.Attest:
 			if around >= 0 {
 				all[around].Text += ", " + string(t.Kind)
 				break
@@ -286,6 +286,7 @@ func words() []fact {
 		{"compress", "how long copy and capture were held up by the compressor, which works beside them; not the time of processors", ""},
 		{"push", "layers on their way to a registry, the cache’s too; it begins while a layer is still being written, and waits for it then", ""},
 		{"deliver", "all that is done with the image once its layers are made: what is left to push, the manifest, files", ""},
+		{"sign, attest", "what accompanies the image is made and attached", ""},
 		{"wait", "waiting for another stage to be done; the work is that one’s", ""},
 		{"other", "none of these", ""},
 	}

@@ -14,9 +14,6 @@ import (
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare/report"
 	"github.com/kaniko-suite/kaniko/shared/command"
-	"github.com/kaniko-suite/kaniko/shared/registry"
-	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
-	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // The exit codes of inspect diff, which are its answers.
@@ -36,9 +33,7 @@ type diffFlags struct {
 	squash      bool
 	distinguish bool
 	showIgnored bool
-	registry    registry.Options
-	keychain    keychain.Options
-	trace       trace.Flags
+	access
 }
 
 func (f *diffFlags) bind(fs *pflag.FlagSet) {
@@ -51,9 +46,7 @@ func (f *diffFlags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.distinguish, "distinguish-semantic", false, "end in status 3, not 0, if only ignored differences were found")
 	fs.BoolVar(&f.showIgnored, "show-ignored", false, "list the differences that do not count as well")
 	fs.StringVar(&f.output, "output", report.Table, "`form` of what is printed: table, json, markdown, html or junit")
-	f.registry.Bind(fs)
-	f.keychain.Bind(fs)
-	f.trace.Bind(fs)
+	f.access.bind(fs)
 }
 
 func diffCommand(env *command.Env) *cobra.Command {
@@ -153,26 +146,20 @@ func (d *differ) readRules() error {
 	return nil
 }
 
-func (d *differ) run(ctx context.Context, a, b string) (err error) {
+func (d *differ) run(ctx context.Context, a, b string) error {
 	if err := d.readRules(); err != nil {
 		return toolError{err} // a file of rules that is not there is no image that is not there
 	}
-	ctx, tracing, end, err := trace.Begin(ctx, trace.Options{
-		Service: "kaniko-inspect", Version: command.Release, Files: d.trace, LookupEnv: d.env.LookupEnv,
-		Warn: func(err error) { d.env.Log.Warn(err.Error()) },
-	}, "diff")
-	if err != nil {
-		return err
-	}
-	d.env.Page.Trace = tracing.ID(ctx)
-	defer func() { err = end(err) }()
-	if d.result, err = d.compare(ctx, tracing, a, b); err != nil {
-		return err
-	}
-	if err := report.Write(d.env.Stdout, d.output, d.result, report.Options{Ignored: d.showIgnored}); err != nil {
-		return toolError{err}
-	}
-	return nil
+	return d.within(ctx, d.env, "diff", func(ctx context.Context, s *session) (err error) {
+		if d.result, err = s.compareSources(ctx, a, b, d.options); err != nil {
+			return err
+		}
+		s.shown.Close()
+		if err := report.Write(d.env.Stdout, d.output, d.result, report.Options{Ignored: d.showIgnored}); err != nil {
+			return toolError{err}
+		}
+		return nil
+	})
 }
 
 // status is the answer as a status, nil if it is 0.

@@ -1,15 +1,13 @@
-package cli
+package source
 
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -17,21 +15,22 @@ import (
 const maxIndex = 16 << 20
 
 // openRemote opens what a reference stands for. Of layers nothing is read.
-func openRemote(ctx context.Context, client *registry.Client, spec string) (compare.Subject, error) {
-	s := compare.Subject{Name: spec}
+func openRemote(ctx context.Context, client *registry.Client, spec string) (*Source, error) {
 	ref, err := client.Reference(spec)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	m, err := client.Manifest(ctx, ref, maxIndex)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
+	repo := ref.Context()
+	s := &Source{Repository: &repo}
 	if m.MediaType.IsIndex() {
-		s.Index = &remoteIndex{ctx, client, ref.Context(), m}
+		s.Index = &remoteIndex{ctx, client, repo, m}
 		return s, nil
 	}
-	s.Image, err = openImage(ctx, client, ref.Context(), m.Digest)
+	s.Image, err = openImage(ctx, client, repo, m.Digest)
 	return s, err
 }
 
@@ -75,5 +74,5 @@ func (i *remoteIndex) Image(h v1.Hash) (v1.Image, error) {
 	return openImage(i.ctx, i.client, i.repo, h)
 }
 
-// ImageIndex implements [v1.ImageIndex]; indexes in indexes are compared by digest.
-func (i *remoteIndex) ImageIndex(v1.Hash) (v1.ImageIndex, error) { return nil, errors.ErrUnsupported }
+// ImageIndex implements [v1.ImageIndex]; indexes in indexes are known by digest alone.
+func (i *remoteIndex) ImageIndex(v1.Hash) (v1.ImageIndex, error) { return nil, errNested }

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/engine"
+	"github.com/kaniko-suite/kaniko/shared/progress"
+	"github.com/kaniko-suite/kaniko/shared/registry"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/trace"
+)
+
+// access is how registries are talked to, and who watches: flags of every command.
+type access struct {
+	registry registry.Options
+	keychain keychain.Options
+	trace    trace.Flags
+}
+
+func (a *access) bind(fs *pflag.FlagSet) {
+	a.registry.Bind(fs)
+	a.keychain.Bind(fs)
+	a.trace.Bind(fs)
+}
+
+// session is what a command works with.
+type session struct {
+	env     *command.Env
+	client  *registry.Client
+	tracing *trace.Provider
+	shown   *progress.Progress // closed before anything else is written to a terminal
+}
+
+// within runs a command under its span, and with a client whose transfers people see.
+func (a *access) within(ctx context.Context, env *command.Env, name string, do func(context.Context, *session) error) (err error) {
+	ctx, tracing, end, err := trace.Begin(ctx, trace.Options{
+		Service: "kaniko-inspect", Version: command.Release, Files: a.trace, LookupEnv: env.LookupEnv,
+		Warn: func(err error) { env.Log.Warn(err.Error()) },
+	}, name)
+	if err != nil {
+		return err
+	}
+	env.Page.Trace = tracing.ID(ctx)
+	defer func() { err = end(err) }()
+	if err := registry.TrustRoots(); err != nil {
+		return err
+	}
+	if err := a.registry.Check(); err != nil {
+		return err
+	}
+	screen := env.Terminal()
+	shown := progress.New(progress.Options{Log: env.Log, Output: env.Stderr, Screen: screen})
+	if screen != nil {
+		env.LogTo(shown.Writer())
+		defer env.LogTo(env.Stderr)
+	}
+	defer shown.Close()
+	observer := engine.Observers(tracing.Observer(), shown)
+	return do(ctx, &session{env: env, tracing: tracing, shown: shown, client: registry.New(registry.Config{
+		Options: a.registry, Keychain: keychain.New(a.keychain.From(env.Getenv)), UserAgent: "kaniko/" + command.Release,
+		Warn: func(text string) { env.Log.Warn(text) }, Wrap: tracing.Transport,
+		Observe: func(ctx context.Context, kind, name string, size int64) (context.Context, func(int64), func(error)) {
+			return observer.Transfer(ctx, engine.Transfer{Kind: kind, Name: name, Size: size})
+		},
+	})})
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/stargz-snapshotter/estargz"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kaniko-suite/kaniko/inspect/internal/toc"
 	"github.com/kaniko-suite/kaniko/shared/treediff"
 )
 
@@ -23,14 +24,10 @@ const (
 	readIndex   = "index"
 )
 
-// maxEntries bounds the entries of a layer that are compared: what is known of each is
-// in memory, about half a kilobyte.
-const maxEntries = 4_000_000
-
 // reading is what is known of a layer's entries.
 type reading struct {
 	entries []treediff.Member
-	index   *index // nil if the archive was read
+	index   *toc.Index // nil if the archive was read
 }
 
 // CorruptLayerError says that a layer's archive is not what the configuration says.
@@ -113,8 +110,8 @@ func (l *blob) archived(ctx context.Context) ([]treediff.Member, error) {
 		if l.indexed() && path.Clean("/"+m.Header.Name) == "/"+estargz.TOCTarName {
 			return nil // it follows from all the rest
 		}
-		if len(all) == maxEntries {
-			return fmt.Errorf("it has more than %d entries", maxEntries)
+		if len(all) == toc.MaxEntries {
+			return fmt.Errorf("it has more than %d entries", toc.MaxEntries)
 		}
 		m.Header.Name, m.Header.Linkname = strings.Clone(m.Header.Name), strings.Clone(m.Header.Linkname)
 		all = append(all, m)
@@ -130,7 +127,7 @@ func (p *pairing) read(ctx context.Context, a, b *blob) (x, y reading, err error
 		var whyA, whyB error
 		both(func() { x.index, whyA = a.readIndex(ctx) }, func() { y.index, whyB = b.readIndex(ctx) })
 		if whyA == nil && whyB == nil {
-			x.entries, y.entries = x.index.members(), y.index.members()
+			x.entries, y.entries = x.index.Members(), y.index.Members()
 			return x, y, nil
 		}
 		if err := ctx.Err(); err != nil {

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/stargz-snapshotter/estargz"
 	"github.com/containerd/stargz-snapshotter/estargz/zstdchunked"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/kaniko-suite/kaniko/inspect/internal/toc"
 )
 
 // compareLayers compares layers pair by pair, or the trees that all of them come to.
@@ -175,17 +177,11 @@ func (l *blob) codec() string {
 
 // compression is the codec, and whether single files can be read.
 func (l *blob) compression() string {
-	if !l.indexed() {
-		return l.codec()
-	}
-	if l.codec() == "zstd" {
-		return "zstd:chunked"
-	}
-	return "estargz"
+	return toc.Format(l.desc)
 }
 
 // indexed reports whether the manifest announces an index of the layer.
-func (l *blob) indexed() bool { return l.desc.Annotations[estargz.TOCJSONDigestAnnotation] != "" }
+func (l *blob) indexed() bool { return toc.Announced(l.desc) }
 
 func packed(l *blob) string {
 	return fmt.Sprintf("%s, %d bytes, %s", l.compression(), l.desc.Size, l.desc.Digest)

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/kaniko-suite/kaniko/inspect/internal/toc"
 	"github.com/kaniko-suite/kaniko/shared/treediff"
 )
 
@@ -95,9 +96,9 @@ func (i *image) tree(ctx context.Context, indexed bool) (*treediff.Tree, error) 
 		var entries []treediff.Member
 		var err error
 		if indexed {
-			var x *index
+			var x *toc.Index
 			if x, err = l.readIndex(ctx); err == nil {
-				entries = x.members()
+				entries = x.Members()
 			}
 			err = l.failed(err)
 		} else {

@@ -69,11 +69,11 @@ func (s side) contents(ctx context.Context, l list, wanted map[string]*Differenc
 	all := map[string][]byte{}
 	if s.index != nil {
 		for p := range wanted {
-			content, err := s.index.content(ctx, l.file(p).Header.Name)
+			text, err := content(ctx, s.index, l.file(p).Header.Name)
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			all[p] = content
+			all[p] = text
 		}
 		return all, nil
 	}

@@ -29,6 +29,9 @@ const (
 	// half a kilobyte.
 	MaxEntries = 4_000_000
 
+	// tocKey is the annotation that announces an index: its digest.
+	tocKey = estargz.TOCJSONDigestAnnotation
+
 	maxIndex  = 256 << 20 // bytes of an index, compressed
 	maxFooter = 1 << 10
 	maxChunk  = 64 << 20 // bytes of a part of a file that are checked before they are handed out
@@ -49,7 +52,7 @@ type Index struct {
 var ErrUnranged = errors.New("parts of it cannot be read from where it is kept")
 
 // Announced tells whether the manifest announces an index of a layer.
-func Announced(d v1.Descriptor) bool { return d.Annotations[estargz.TOCJSONDigestAnnotation] != "" }
+func Announced(d v1.Descriptor) bool { return d.Annotations[tocKey] != "" }
 
 // Format is how a layer's blob is made of its archive, by what the manifest says of it:
 // gzip, zstd, none, and of layers with an index estargz or zstd:chunked.
@@ -109,7 +112,7 @@ func (i *Index) parse(ctx context.Context, at, length int64) error {
 	if err != nil {
 		return fmt.Errorf("read its index: %w", err)
 	}
-	if want := i.desc.Annotations[estargz.TOCJSONDigestAnnotation]; digest.String() != want {
+	if want := i.desc.Annotations[tocKey]; digest.String() != want {
 		return fmt.Errorf("its index is %s, and the manifest says %s", digest, want)
 	}
 	if i.Digest, err = v1.NewHash(digest.String()); err != nil {

@@ -29,11 +29,13 @@ import (
 
 // image is the script's command
 //
-//	image PLACE [by=COMPRESSION] [mtime=SECONDS] [user=USER] [arch=ARCHITECTURE] [PATH=CONTENT | layer]…
+//	image PLACE [by=COMPRESSION] [mtime=SECONDS] [user=USER] [arch=ARCHITECTURE] [env=VARIABLE] [created=TIME]
+//	  [label.NAME=VALUE] [annotation.NAME=VALUE] [PATH=CONTENT | PATH=->TARGET | run=TEXT | layer]…
 //
 // that pushes an image, or puts it into the OCI layout oci:DIR with the digest $LAYOUT,
 // into docker-archive:FILE, or its only layer into tar:FILE. Its files are in one
-// layer, or in one more after each word layer; @N as content are N bytes.
+// layer, or in one more after each word layer; @N as content are N bytes, and run= is
+// what the history says of the layer.
 func image(t testing.TB, ts *testscript.TestScript, args []string) {
 	img := imageOf(t, args[1:])
 	if dir, ok := strings.CutPrefix(args[0], "oci:"); ok {
@@ -104,8 +106,9 @@ func push(t testing.TB, ref string, img v1.Image) {
 func imageOf(t testing.TB, words []string) v1.Image {
 	t.Helper()
 	config := v1.ConfigFile{OS: "linux", Architecture: "amd64", RootFS: v1.RootFS{Type: "layers"}}
+	annotations := map[string]string{}
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	archive, by, mtime := newArchive(t), "gzip", time.Unix(0, 0)
+	archive, by, run, mtime := newArchive(t), "gzip", "", time.Unix(0, 0)
 	end := func() {
 		add, diffID := archive.compressed(by)
 		var err error
@@ -113,6 +116,9 @@ func imageOf(t testing.TB, words []string) v1.Image {
 			t.Fatal(err)
 		}
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+		if run != "" {
+			config.History = append(config.History, v1.History{CreatedBy: run})
+		}
 		archive = newArchive(t)
 	}
 	for _, word := range words {
@@ -130,9 +136,30 @@ func imageOf(t testing.TB, words []string) v1.Image {
 			config.Config.User = value
 		case "arch":
 			config.Architecture = value
+		case "env":
+			config.Config.Env = append(config.Config.Env, value)
+		case "created":
+			at, err := time.Parse(time.RFC3339, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.Created = v1.Time{Time: at}
+		case "run":
+			run = value
 		case "layer":
 			end()
 		default:
+			if name, ok := strings.CutPrefix(key, "label."); ok {
+				if config.Config.Labels == nil {
+					config.Config.Labels = map[string]string{}
+				}
+				config.Config.Labels[name] = value
+				continue
+			}
+			if name, ok := strings.CutPrefix(key, "annotation."); ok {
+				annotations[name] = value
+				continue
+			}
 			if size, ok := strings.CutPrefix(value, "@"); ok {
 				n, err := strconv.Atoi(size)
 				if err != nil {
@@ -147,6 +174,9 @@ func imageOf(t testing.TB, words []string) v1.Image {
 	img, err := mutate.ConfigFile(img, &config)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(annotations) > 0 {
+		img = mutate.Annotations(img, annotations).(v1.Image)
 	}
 	return img
 }
@@ -170,6 +200,10 @@ func (a *archive) check(err error) {
 }
 
 func (a *archive) file(name, content string, mtime time.Time) {
+	if target, ok := strings.CutPrefix(content, "->"); ok {
+		a.check(a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777, ModTime: mtime}))
+		return
+	}
 	content = strings.ReplaceAll(content, `\n`, "\n")
 	a.check(a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content)), ModTime: mtime}))
 	_, err := io.WriteString(a.w, content)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/explain"
 	"github.com/kaniko-suite/kaniko/shared/cache"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -41,4 +42,13 @@ func (e coded) ExitCode() int {
 		return exitAbsent
 	}
 	return exitTool
+}
+
+// answered gives what a command ended with its exit code: an answer has its own.
+func answered(err error) error {
+	var answer command.Status
+	if err == nil || errors.As(err, &answer) {
+		return err
+	}
+	return coded{err}
 }

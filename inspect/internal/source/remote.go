@@ -11,16 +11,13 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
-// maxIndex bounds the manifest or index that a reference stands for, in bytes.
-const maxIndex = 16 << 20
-
 // openRemote opens what a reference stands for. Of layers nothing is read.
 func openRemote(ctx context.Context, client *registry.Client, spec string) (*Source, error) {
 	ref, err := client.Reference(spec)
 	if err != nil {
 		return nil, err
 	}
-	m, err := client.Manifest(ctx, ref, maxIndex)
+	m, err := client.Named(ctx, spec)
 	if err != nil {
 		return nil, err
 	}

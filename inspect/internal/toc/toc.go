@@ -29,8 +29,8 @@ const (
 	// half a kilobyte.
 	MaxEntries = 4_000_000
 
-	// tocKey is the annotation that announces an index: its digest.
-	tocKey = estargz.TOCJSONDigestAnnotation
+	// Key is the annotation by which a manifest announces a layer's index: its digest.
+	Key = estargz.TOCJSONDigestAnnotation
 
 	maxIndex  = 256 << 20 // bytes of an index, compressed
 	maxFooter = 1 << 10
@@ -52,7 +52,7 @@ type Index struct {
 var ErrUnranged = errors.New("parts of it cannot be read from where it is kept")
 
 // Announced tells whether the manifest announces an index of a layer.
-func Announced(d v1.Descriptor) bool { return d.Annotations[tocKey] != "" }
+func Announced(d v1.Descriptor) bool { return d.Annotations[Key] != "" }
 
 // Format is how a layer's blob is made of its archive, by what the manifest says of it:
 // gzip, zstd, none, and of layers with an index estargz or zstd:chunked.
@@ -112,7 +112,7 @@ func (i *Index) parse(ctx context.Context, at, length int64) error {
 	if err != nil {
 		return fmt.Errorf("read its index: %w", err)
 	}
-	if want := i.desc.Annotations[tocKey]; digest.String() != want {
+	if want := i.desc.Annotations[Key]; digest.String() != want {
 		return fmt.Errorf("its index is %s, and the manifest says %s", digest, want)
 	}
 	if i.Digest, err = v1.NewHash(digest.String()); err != nil {

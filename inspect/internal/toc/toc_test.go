@@ -119,7 +119,7 @@ func TestCopy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i.Digest.String() != b.desc.Annotations[tocKey] || b.times != 2 || b.asked > 10_000 {
+		if i.Digest.String() != b.desc.Annotations[Key] || b.times != 2 || b.asked > 10_000 {
 			t.Errorf("%s: the index is %s; %d bytes in %d requests", a, i.Digest, b.asked, b.times)
 		}
 		for n, name := range names {
@@ -156,10 +156,10 @@ func TestVerify_wrong(t *testing.T) {
 		"other bytes":      func(b *blob) { b.raw = flipped },
 		"and their digest": func(b *blob) { b.raw, b.desc.Digest = flipped, digest },
 		"another archive":  func(b *blob) { b.diffID.Hex = strings.Repeat("0", 64) },
-		"another index":    func(b *blob) { b.desc.Annotations = map[string]string{tocKey: "sha256:" + strings.Repeat("0", 64)} },
+		"another index":    func(b *blob) { b.desc.Annotations = map[string]string{Key: "sha256:" + strings.Repeat("0", 64)} },
 		"no index":         func(b *blob) { b.desc.Size = 20; b.raw = b.raw[:20] },
 		"another size said": func(b *blob) {
-			b.desc.Annotations = map[string]string{tocKey: b.desc.Annotations[tocKey], sizeKey: "1"}
+			b.desc.Annotations = map[string]string{Key: b.desc.Annotations[Key], sizeKey: "1"}
 		},
 		"an index further back": func(b *blob) { b.raw = append(bytes.Clone(b.raw), 0); b.desc.Size++ },
 	} {

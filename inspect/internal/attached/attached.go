@@ -36,16 +36,19 @@ const (
 
 // Item is something that is attached.
 type Item struct {
-	Kind         string            `json:"kind"`
-	Digest       string            `json:"digest"` // of the manifest, or of the layer under a tag
-	MediaType    string            `json:"mediaType,omitempty"`
-	ArtifactType string            `json:"artifactType,omitempty"`
-	Size         int64             `json:"size"`
-	Predicate    string            `json:"predicateType,omitempty"`
-	Tag          string            `json:"tag,omitempty"` // cosign's, that it is under; empty if it refers
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Referrers    []Item            `json:"referrers,omitempty"`
-	desc         v1.Descriptor
+	Kind         string `json:"kind"`
+	Digest       string `json:"digest"` // of the manifest, or of the layer under a tag
+	MediaType    string `json:"mediaType,omitempty"`
+	ArtifactType string `json:"artifactType,omitempty"`
+	Size         int64  `json:"size"`
+	Predicate    string `json:"predicateType,omitempty"`
+	// Tag is cosign's that it is under, and InIndex the digest of the manifest that has
+	// it and stands in the image's index. Without either it refers to what it is about.
+	Tag         string            `json:"tag,omitempty"`
+	InIndex     string            `json:"inIndex,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Referrers   []Item            `json:"referrers,omitempty"`
+	desc        v1.Descriptor
 }
 
 // Finder finds what is attached to images of a repository.
@@ -60,6 +63,15 @@ type Finder struct {
 func (f *Finder) Find(ctx context.Context, digest v1.Hash) ([]Item, error) {
 	f.left = maxItems
 	return f.find(ctx, digest, 0)
+}
+
+// Named is [Finder.Find] of a digest in writing.
+func (f *Finder) Named(ctx context.Context, digest string) ([]Item, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil {
+		return nil, fmt.Errorf("find what is attached to %q: %w", digest, err)
+	}
+	return f.Find(ctx, h)
 }
 
 func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, error) {

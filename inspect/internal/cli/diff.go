@@ -16,12 +16,6 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 )
 
-// The exit codes of inspect diff, which are its answers.
-const (
-	exitDifferent = 1
-	exitEqual     = 3 // equal under the rules only, if that is to be told apart
-)
-
 // diffFlags are the flags of inspect diff.
 type diffFlags struct {
 	level       string
@@ -154,7 +148,7 @@ func (d *differ) run(ctx context.Context, a, b string) error {
 		if d.result, err = s.compareSources(ctx, a, b, d.options); err != nil {
 			return err
 		}
-		s.shown.Close()
+		s.unveil()
 		if err := report.Write(d.env.Stdout, d.output, d.result, report.Options{Ignored: d.showIgnored}); err != nil {
 			return toolError{err}
 		}
@@ -166,7 +160,7 @@ func (d *differ) run(ctx context.Context, a, b string) error {
 func (d *differ) status() error {
 	switch {
 	case d.fails.Met(d.result):
-		return command.Status(exitDifferent)
+		return command.Status(exitNo)
 	case d.distinguish && d.result.Verdict == compare.Equal:
 		return command.Status(exitEqual)
 	}

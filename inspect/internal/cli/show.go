@@ -166,7 +166,7 @@ func (i *shownImage) table(inIndex bool) string {
 	if inIndex {
 		say("digest", i.Digest)
 	}
-	say("size", fmt.Sprintf("%s in %d layers", output.Size(i.Size), len(i.Layers)))
+	say("size", output.Size(i.Size))
 	say("created", i.Created)
 	say("author", i.Author)
 	if i.Base != nil {

@@ -92,14 +92,15 @@ func (c *treeCommand) manifests(ctx context.Context, opened *source.Source, find
 	}
 	var nodes []treeNode
 	for _, d := range all {
-		n := treeNode{Digest: d.Digest.String(), MediaType: string(d.MediaType), Attestation: source.IsAttestation(d)}
+		n := treeNode{Digest: d.Digest.String(), MediaType: string(d.MediaType), Attestation: source.IsAttestation(d), Attached: []attached.Item{}}
 		if d.Platform != nil && !n.Attestation {
 			n.Platform = d.Platform.String()
 		}
-		if n.Attached, err = finder.Find(ctx, d.Digest); err != nil {
+		beside, err := finder.Find(ctx, d.Digest)
+		if err != nil {
 			return nil, err
 		}
-		n.Attached = append(said[n.Digest], n.Attached...)
+		n.Attached = append(append(n.Attached, said[n.Digest]...), beside...)
 		nodes = append(nodes, n)
 	}
 	return nodes, nil

@@ -48,7 +48,6 @@ type Item struct {
 	InIndex     string            `json:"inIndex,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Referrers   []Item            `json:"referrers,omitempty"`
-	desc        v1.Descriptor
 }
 
 // Finder finds what is attached to images of a repository.
@@ -113,7 +112,7 @@ func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, e
 func (f *Finder) referrer(ctx context.Context, d v1.Descriptor) (Item, error) {
 	i := Item{
 		Digest: d.Digest.String(), MediaType: string(d.MediaType), ArtifactType: d.ArtifactType, Size: d.Size,
-		Annotations: d.Annotations, desc: d,
+		Annotations: d.Annotations,
 	}
 	i.Predicate = predicateOf(d.Annotations)
 	if d.ArtifactType == "" || speaksOf(d.ArtifactType) && i.Predicate == "" {
@@ -148,7 +147,7 @@ func (f *Finder) tagged(ctx context.Context, digest v1.Hash, suffix string) ([]I
 	}
 	var all []Item
 	for _, l := range m.Layers {
-		i := Item{Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size, Tag: tag.TagStr(), Predicate: l.Annotations["predicateType"], desc: l}
+		i := Item{Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size, Tag: tag.TagStr(), Predicate: l.Annotations["predicateType"]}
 		switch suffix {
 		case "sig":
 			i.Kind = Signature

@@ -57,7 +57,7 @@ func statements(index v1.ImageIndex, d v1.Descriptor) ([]Item, error) {
 	for _, l := range m.Layers {
 		i := Item{
 			Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size, InIndex: d.Digest.String(),
-			Predicate: predicateOf(l.Annotations), desc: l,
+			Predicate: predicateOf(l.Annotations),
 		}
 		i.Kind = kindOf(i.MediaType, i.Predicate)
 		all = append(all, i)

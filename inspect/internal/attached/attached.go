@@ -98,6 +98,13 @@ func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, e
 		}
 		all = append(all, item)
 	}
+	tagged, err := f.allTagged(ctx, digest)
+	return append(all, tagged...), err
+}
+
+// allTagged is what is under cosign's tags for a digest.
+func (f *Finder) allTagged(ctx context.Context, digest v1.Hash) ([]Item, error) {
+	var all []Item
 	for _, suffix := range []string{"sig", "att", "sbom"} {
 		tagged, err := f.tagged(ctx, digest, suffix)
 		if err != nil {
@@ -112,24 +119,27 @@ func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, e
 func (f *Finder) referrer(ctx context.Context, d v1.Descriptor) (Item, error) {
 	i := Item{
 		Digest: d.Digest.String(), MediaType: string(d.MediaType), ArtifactType: d.ArtifactType, Size: d.Size,
-		Annotations: d.Annotations,
+		Annotations: d.Annotations, Predicate: predicateOf(d.Annotations),
 	}
-	i.Predicate = predicateOf(d.Annotations)
-	if d.ArtifactType == "" || speaksOf(d.ArtifactType) && i.Predicate == "" {
-		raw, m, err := f.manifest(ctx, f.Repository.Digest(d.Digest.String()))
-		if err != nil {
-			return i, err
-		}
-		if m == nil {
-			return i, nil // gone since it was listed
-		}
-		if i.ArtifactType, _ = describe.Artifact(raw); len(m.Layers) > 0 && i.ArtifactType == "" {
-			i.ArtifactType = string(m.Layers[0].MediaType)
-		}
-		i.Annotations, i.Predicate = m.Annotations, predicateOf(m.Annotations)
+	var err error
+	if i.ArtifactType == "" || speaksOf(i.ArtifactType) && i.Predicate == "" {
+		err = f.complete(ctx, &i, d.Digest)
 	}
 	i.Kind = kindOf(i.ArtifactType, i.Predicate)
-	return i, nil
+	return i, err
+}
+
+// complete adds what an item's manifest says, if it is still there.
+func (f *Finder) complete(ctx context.Context, i *Item, digest v1.Hash) error {
+	raw, m, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
+	if err != nil || m == nil {
+		return err
+	}
+	if i.ArtifactType, _ = describe.Artifact(raw); i.ArtifactType == "" && len(m.Layers) > 0 {
+		i.ArtifactType = string(m.Layers[0].MediaType)
+	}
+	i.Annotations, i.Predicate = m.Annotations, predicateOf(m.Annotations)
+	return nil
 }
 
 // tagName is cosign's tag for what is attached to a digest.

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/kaniko-suite/kaniko/inspect/internal/describe"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -131,15 +130,25 @@ func (f *Finder) referrer(ctx context.Context, d v1.Descriptor) (Item, error) {
 
 // complete adds what an item's manifest says, if it is still there.
 func (f *Finder) complete(ctx context.Context, i *Item, digest v1.Hash) error {
-	raw, m, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
+	m, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
 	if err != nil || m == nil {
 		return err
 	}
-	if i.ArtifactType, _ = describe.Artifact(raw); i.ArtifactType == "" && len(m.Layers) > 0 {
-		i.ArtifactType = string(m.Layers[0].MediaType)
-	}
-	i.Annotations, i.Predicate = m.Annotations, predicateOf(m.Annotations)
+	i.ArtifactType, i.Annotations, i.Predicate = typeOf(m), m.Annotations, predicateOf(m.Annotations)
 	return nil
+}
+
+// typeOf is what a manifest says that it is: by its type, the one of its configuration if
+// that is of its own kind, or that of its content.
+func typeOf(m *v1.Manifest) string {
+	kind := m.ArtifactType
+	if kind == "" && !m.Config.MediaType.IsConfig() && m.Config.MediaType != emptyType {
+		kind = string(m.Config.MediaType)
+	}
+	if kind == "" && len(m.Layers) > 0 {
+		kind = string(m.Layers[0].MediaType)
+	}
+	return kind
 }
 
 // tagName is cosign's tag for what is attached to a digest.
@@ -151,7 +160,7 @@ func tagName(repo name.Repository, digest v1.Hash, suffix string) name.Tag {
 // statement or a list of its own.
 func (f *Finder) tagged(ctx context.Context, digest v1.Hash, suffix string) ([]Item, error) {
 	tag := tagName(f.Repository, digest, suffix)
-	_, m, err := f.manifest(ctx, tag)
+	m, err := f.manifest(ctx, tag)
 	if err != nil || m == nil {
 		return nil, err
 	}
@@ -172,19 +181,19 @@ func (f *Finder) tagged(ctx context.Context, digest v1.Hash, suffix string) ([]I
 }
 
 // manifest reads a manifest; nil if it is not there.
-func (f *Finder) manifest(ctx context.Context, ref name.Reference) ([]byte, *v1.Manifest, error) {
+func (f *Finder) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest, error) {
 	raw, err := f.Client.Manifest(ctx, ref, maxManifest)
 	if errors.Is(err, registry.ErrNotFound) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(raw.Raw))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the manifest %s: %w", ref.Name(), err)
+		return nil, fmt.Errorf("read the manifest %s: %w", ref.Name(), err)
 	}
-	return raw.Raw, m, nil
+	return m, nil
 }
 
 // What statements are called where they are kept.
@@ -192,6 +201,7 @@ const (
 	bundleType   = "application/vnd.dev.sigstore.bundle"
 	inTotoType   = "application/vnd.in-toto+json"
 	envelopeType = "application/vnd.dsse.envelope.v1+json"
+	emptyType    = "application/vnd.oci.empty.v1+json"
 	// SignType is the predicate of a statement that says nothing but that an image is
 	// signed, as cosign makes it.
 	SignType = "https://sigstore.dev/cosign/sign/v1"
@@ -219,11 +229,11 @@ func kindOf(artifactType, predicate string) string {
 		return Provenance
 	case isList(predicate), isList(artifactType):
 		return SBOM
-	case speaksOf(artifactType) && predicate == "" && strings.HasPrefix(artifactType, bundleType):
+	case predicate == "" && strings.HasPrefix(artifactType, bundleType):
 		return Signature
 	case speaksOf(artifactType):
 		return Attestation
-	case strings.Contains(artifactType, "signature"), strings.Contains(artifactType, "cosign.artifact.sig"):
+	case strings.Contains(artifactType, "signature"), strings.Contains(artifactType, "cosign.artifact.sig"), strings.Contains(artifactType, "simplesigning"):
 		return Signature
 	}
 	return Other

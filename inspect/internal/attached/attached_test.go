@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
@@ -15,6 +16,7 @@ import (
 func TestKind(t *testing.T) {
 	for _, c := range []struct{ artifactType, predicate, want string }{
 		{"application/vnd.dev.cosign.artifact.sig.v1+json", "", Signature},
+		{"application/vnd.dev.cosign.simplesigning.v1+json", "", Signature},
 		{"application/vnd.cncf.notary.signature", "", Signature},
 		{bundleType + ".v0.3+json", "", Signature},
 		{bundleType + ".v0.3+json", SignType, Signature},
@@ -31,6 +33,25 @@ func TestKind(t *testing.T) {
 	} {
 		if got := kindOf(c.artifactType, c.predicate); got != c.want {
 			t.Errorf("%q with %q: %s, want %s", c.artifactType, c.predicate, got, c.want)
+		}
+	}
+}
+
+// What lists of referrers do not say, older tools left in configurations and layers.
+func TestTypeOf(t *testing.T) {
+	layers := []v1.Descriptor{{MediaType: "application/spdx+json"}}
+	for _, c := range []struct {
+		m    v1.Manifest
+		want string
+	}{
+		{v1.Manifest{ArtifactType: "a", Config: v1.Descriptor{MediaType: "b"}, Layers: layers}, "a"},
+		{v1.Manifest{Config: v1.Descriptor{MediaType: "b"}, Layers: layers}, "b"},
+		{v1.Manifest{Config: v1.Descriptor{MediaType: emptyType}, Layers: layers}, "application/spdx+json"},
+		{v1.Manifest{Config: v1.Descriptor{MediaType: types.OCIConfigJSON}, Layers: layers}, "application/spdx+json"},
+		{v1.Manifest{Config: v1.Descriptor{MediaType: types.OCIConfigJSON}}, ""},
+	} {
+		if got := typeOf(&c.m); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare/report"
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 	"github.com/kaniko-suite/kaniko/shared/command"
 )
 
@@ -71,7 +70,7 @@ is not there, or the registry does not allow to see it.`,
 				return command.UsageError(cmd, "%v", err)
 			}
 			if err := d.run(cmd.Context(), args[0], args[1]); err != nil {
-				return coded{err}
+				return answered(err)
 			}
 			return d.status()
 		},
@@ -102,27 +101,16 @@ func (d *differ) check() (err error) {
 	if d.fails, err = compare.ParseFailOn(d.failOn); err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
 	}
-	if !knownForm(d.output) {
-		return fmt.Errorf("--output is %q: it must be one of %s", d.output, strings.Join(report.Forms(), ", "))
+	if err := output.Check(d.output, report.Forms()); err != nil {
+		return err
 	}
-	if d.platform != "" {
-		if o.Platform, err = v1.ParsePlatform(d.platform); err != nil {
-			return fmt.Errorf("--platform: %w", err)
-		}
+	if o.Platform, err = readPlatform(d.platform); err != nil {
+		return err
 	}
 	if d.squash && o.Level < compare.Files {
 		return errors.New("--squash is about files: --level must be files or content")
 	}
 	return d.trace.Check()
-}
-
-func knownForm(name string) bool {
-	for _, form := range report.Forms() {
-		if form == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *differ) readRules() error {

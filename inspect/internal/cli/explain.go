@@ -23,6 +23,7 @@ type explainFlags struct {
 	repos    []string
 	format   string
 	platform string
+	want     *v1.Platform
 	access
 }
 
@@ -91,8 +92,12 @@ func (f *explainFlags) question(args []string) (q question, err error) {
 	if err := f.trace.Check(); err != nil {
 		return q, err
 	}
-	if _, err := v1.ParsePlatform(f.platform); err != nil {
-		return q, fmt.Errorf("--platform: %w", err)
+	if f.want, err = readPlatform(f.platform); err != nil {
+		return q, err
+	}
+	if f.want == nil {
+		p := ours()
+		f.want = &p
 	}
 	for _, arg := range args {
 		key, err := cachekey.ParseKey(arg)
@@ -190,11 +195,7 @@ func (e *explainer) answer(ctx context.Context, c explain.Caches, q question) (e
 
 // resolved is the answer for the image that a reference names.
 func (e *explainer) resolved(ctx context.Context, c explain.Caches, q question) (explain.Answer, error) {
-	platform, err := v1.ParsePlatform(e.platform)
-	if err != nil {
-		return nil, err
-	}
-	img, err := e.client.Resolve(ctx, q.ref, *platform)
+	img, err := e.client.Resolve(ctx, q.ref, *e.want)
 	if err != nil {
 		return nil, err
 	}

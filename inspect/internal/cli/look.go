@@ -54,16 +54,26 @@ func (l *looking) bindOutput(fs *pflag.FlagSet) {
 // check reads the flags.
 func (l *looking) check() (err error) {
 	if l.output != "" {
-		if err := output.Check(l.output); err != nil {
+		if err := output.Check(l.output, output.Forms()); err != nil {
 			return err
 		}
 	}
-	if l.platform != "" {
-		if l.want, err = v1.ParsePlatform(l.platform); err != nil {
-			return fmt.Errorf("--platform: %w", err)
-		}
+	if l.want, err = readPlatform(l.platform); err != nil {
+		return err
 	}
 	return l.trace.Check()
+}
+
+// readPlatform reads the flag --platform; nil if it is not given.
+func readPlatform(text string) (*v1.Platform, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p, err := v1.ParsePlatform(text)
+	if err != nil {
+		return nil, fmt.Errorf("--platform: %w", err)
+	}
+	return p, nil
 }
 
 // ours is the platform that is meant where none is named, and an index has several.

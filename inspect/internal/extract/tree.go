@@ -18,7 +18,7 @@ import (
 const ownerMay = 0o700
 
 // saveTree fills a directory beside dest, and puts it there when it is whole.
-func saveTree(ctx context.Context, dest string, from *files.FS, name string) (left int, err error) {
+func saveTree(ctx context.Context, dest string, from *files.FS, name string) (left int, _ error) {
 	if _, err := os.Lstat(dest); err == nil {
 		return 0, &WriteError{dest, fs.ErrExist}
 	}
@@ -30,26 +30,9 @@ func saveTree(ctx context.Context, dest string, from *files.FS, name string) (le
 	if err != nil {
 		return 0, err
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(dest), ".inspect-*")
-	if err != nil {
-		return 0, &WriteError{dest, err}
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
 	t := &tree{top: top, all: all, dest: dest}
-	if t.root, err = os.OpenRoot(dir); err != nil {
-		return 0, &WriteError{dest, err}
-	}
-	if err := errors.Join(t.fill(ctx, from), t.root.Close()); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(dir, dest); err != nil {
-		return 0, &WriteError{dest, err}
-	}
-	return t.left, nil
+	err = t.save(ctx, from)
+	return t.left, err
 }
 
 // tree is a directory that is filled. All is written through root, which leads out of
@@ -60,6 +43,29 @@ type tree struct {
 	top  *files.Entry // the directory of the image
 	all  []*files.Entry
 	left int
+}
+
+// save makes and fills the directory.
+func (t *tree) save(ctx context.Context, from *files.FS) (err error) {
+	dir, err := os.MkdirTemp(filepath.Dir(t.dest), ".inspect-*")
+	if err != nil {
+		return &WriteError{t.dest, err}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	if t.root, err = os.OpenRoot(dir); err != nil {
+		return &WriteError{t.dest, err}
+	}
+	if err := errors.Join(t.fill(ctx, from), t.root.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, t.dest); err != nil {
+		return &WriteError{t.dest, err}
+	}
+	return nil
 }
 
 // fill writes directories, then files, then symbolic links, so that nothing is written

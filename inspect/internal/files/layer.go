@@ -98,14 +98,10 @@ func (l *Layer) read(ctx context.Context, wanted string, keep func() (*os.File, 
 	if l.list != nil {
 		return nil
 	}
-	list := &listing{entries: map[string]*Entry{}, spool: map[string]*os.File{}}
 	if toc.Announced(l.Desc) {
 		index, err := toc.Open(ctx, l.Layer, l.Desc)
 		if err == nil {
-			for _, m := range index.Members() {
-				list.add(m.Header, m.Digest, l.N)
-			}
-			l.index, l.list = index, list
+			l.readIndex(index)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -113,6 +109,25 @@ func (l *Layer) read(ctx context.Context, wanted string, keep func() (*os.File, 
 		}
 		l.Reason = err.Error()
 	}
+	if err := l.readArchive(ctx, wanted, keep); err != nil {
+		return fmt.Errorf("read layer %d: %w", l.N, err)
+	}
+	return nil
+}
+
+func newListing() *listing {
+	return &listing{entries: map[string]*Entry{}, spool: map[string]*os.File{}}
+}
+
+func (l *Layer) readIndex(index *toc.Index) {
+	l.index, l.list = index, newListing()
+	for _, m := range index.Members() {
+		l.list.add(m.Header, m.Digest, l.N)
+	}
+}
+
+func (l *Layer) readArchive(ctx context.Context, wanted string, keep func() (*os.File, error)) error {
+	list := newListing()
 	err := l.stream(ctx, func(n int, h *tar.Header, content io.Reader) error {
 		if len(list.order) == toc.MaxEntries {
 			return fmt.Errorf("it has more than %d entries", toc.MaxEntries)
@@ -138,11 +153,10 @@ func (l *Layer) read(ctx context.Context, wanted string, keep func() (*os.File, 
 		e.Digest = fmt.Sprintf("%x", sum.Sum(nil))
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("read layer %d: %w", l.N, err)
+	if err == nil {
+		l.list = list
 	}
-	l.list = list
-	return nil
+	return err
 }
 
 // add notes an entry, and returns it if it is one that containers see.

@@ -34,7 +34,7 @@ func floors() []floor {
 			"warmer/internal/warm", "cachegc/internal/sweep", "inspect/internal/compare", "inspect/internal/explain",
 			"inspect/internal/describe", "inspect/internal/files",
 		}},
-		{"7, what accompanies an image", []string{"executor/internal/attest", "executor/internal/sign", "inspect/internal/attached"}},
+		{"7, what accompanies an image", []string{"executor/internal/attest", "executor/internal/sign", "inspect/internal/attached", "inspect/internal/lineage"}},
 		{"7, what is saved of it", []string{"inspect/internal/extract"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
 		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},

@@ -183,11 +183,12 @@ func (c *Client) Repository(s string) (name.Repository, error) {
 }
 
 // sessionKey tells apart the talks a client has. from is a repository that blobs
-// are mounted from, empty for all else.
+// are mounted from, empty for all else; actions are more than reading and writing.
 type sessionKey struct {
-	role role
-	repo string
-	from string
+	role    role
+	repo    string
+	from    string
+	actions string
 }
 
 // session is a talk with one repository: a token and where it came from.
@@ -227,7 +228,7 @@ func (c *Client) credentialsOf(ctx context.Context, r authn.Resource) (authn.Aut
 }
 
 func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*session, error) {
-	return c.sessions.get(ctx, sessionKey{r, repo.Name(), ""}, func(ctx context.Context) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{role: r, repo: repo.Name()}, func(ctx context.Context) (*session, error) {
 		scope := repo.Scope(transport.PullScope)
 		if r == push {
 			scope = repo.Scope(transport.PushScope)
@@ -238,7 +239,7 @@ func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*se
 
 // mounting is a session that may also read from another repository of the registry.
 func (c *Client) mounting(ctx context.Context, repo, from name.Repository) (*session, error) {
-	return c.sessions.get(ctx, sessionKey{push, repo.Name(), from.Name()}, func(ctx context.Context) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{role: push, repo: repo.Name(), from: from.Name()}, func(ctx context.Context) (*session, error) {
 		// Some registries look at the first scope only, so the important one leads.
 		return c.open(ctx, push, repo, repo.Scope(transport.PushScope), from.Scope(transport.PullScope))
 	})

@@ -132,6 +132,12 @@ func (e *Error) Hint() string {
 	switch {
 	case errors.Is(e.Err, ErrImmutable):
 		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
+	case errors.Is(e.Err, ErrUnsupported):
+		return fmt.Sprintf("have deletion allowed at %s (Docker's registry: REGISTRY_STORAGE_DELETE_ENABLED=true), or use its own way to expire images", e.Host)
+	case errors.Is(e.Err, ErrLocked):
+		return "it stays until the registry's own rules let it go"
+	case errors.Is(e.Err, ErrReferenced):
+		return "delete first what refers to it"
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
 			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
@@ -256,7 +262,8 @@ func (e *statusError) Error() string {
 func (e *statusError) Is(target error) bool {
 	return target == ErrNotFound && e.status == http.StatusNotFound ||
 		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode) ||
-		target == ErrImmutable && e.immutable()
+		target == ErrImmutable && e.immutable() ||
+		(target == ErrUnsupported || target == ErrReferenced || target == ErrLocked) && e.undeleted() == target
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {

@@ -29,6 +29,8 @@ type Config struct {
 	Wrap      func(http.RoundTripper) http.RoundTripper
 	UserAgent string
 	Retry     Retry
+	// Pace, if set, is how fast each host is asked at most.
+	Pace *Pace
 	// Uploads is how many blobs are sent at the same time; default 4.
 	Uploads int
 	// Warn, if set, is told what a user should know although things go on: a mirror
@@ -112,7 +114,7 @@ func (c *Client) transport(special map[string]*identity, unverified bool) http.R
 	if c.cfg.Wrap != nil {
 		rt = c.cfg.Wrap(rt)
 	}
-	rt = &retrying{inner: rt, retry: c.cfg.Retry}
+	rt = &retrying{inner: rt, retry: c.cfg.Retry, pace: c.cfg.Pace}
 	rt = &pings{inner: rt}
 	return transport.NewUserAgent(rt, c.cfg.UserAgent)
 }

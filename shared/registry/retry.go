@@ -194,6 +194,7 @@ func (e silenceError) Temporary() bool { return true }
 type retrying struct {
 	inner http.RoundTripper
 	retry Retry
+	pace  *Pace // nil for none
 
 	mu   sync.Mutex
 	seen map[string]bool // hosts that have answered
@@ -207,8 +208,14 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errSpent
 	}
 	for failed := 0; ; {
+		// Outside of once, where to wait would count as silence of the registry.
+		leave, err := t.pace.enter(ctx, req.URL.Host)
+		if err != nil {
+			return nil, err
+		}
 		resp, err := t.once(attempted(req, failed), retry.Stall)
-		if err == nil && !passing(resp.StatusCode) {
+		leave(resp)
+		if err == nil && !passing(resp.StatusCode) && !limited(resp) {
 			return resp, nil
 		}
 		failed++
@@ -217,7 +224,7 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		var asked time.Duration
 		if err == nil {
-			if asked = retryAfter(resp.Header, time.Now()); retry.refuses(asked) {
+			if asked = rest(resp.Header, time.Now()); retry.refuses(asked) {
 				return resp, nil
 			}
 			io.CopyN(io.Discard, resp.Body, maxErrorBody) // so that the connection can serve again

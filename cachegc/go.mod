@@ -3,6 +3,7 @@ module github.com/kaniko-suite/kaniko/cachegc
 go 1.26.8
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/google/go-containerregistry v0.22.1
 	github.com/kaniko-suite/kaniko/shared v0.0.0
 	github.com/rogpeppe/go-internal v1.16.0

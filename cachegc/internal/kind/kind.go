@@ -95,7 +95,7 @@ type Options struct {
 const Auto = "auto"
 
 // Kinds are the names of all kinds.
-func Kinds() []string { return []string{"oci", "tags-first"} }
+func Kinds() []string { return []string{"oci", "tags-first", "google", "ghcr", "hub", "acr"} }
 
 // UnknownError is a kind that there is not.
 type UnknownError struct{ Kind string }
@@ -122,9 +122,30 @@ func Open(client *registry.Client, repo name.Repository, o Options) (Registry, e
 		return &oci{client: client}, nil
 	case "tags-first":
 		return &oci{client: client, tagsFirst: true}, nil
+	case "google":
+		return &google{client: client, untagged: o.Untagged}, nil
+	case "ghcr":
+		return newGHCR(client, repo, o), nil
+	case "hub":
+		return newHub(client, o), nil
+	case "acr":
+		return &acr{client: client, untagged: o.Untagged}, nil
 	}
 	return nil, &UnknownError{o.Kind}
 }
 
-// of is the kind of a registry by its host.
-func of(string) string { return "oci" }
+// of is the kind of a registry by its host; docs/cachegc-registries.md has the hosts.
+func of(host string) string {
+	host, _, _ = strings.Cut(strings.ToLower(host), ":")
+	switch {
+	case host == "ghcr.io":
+		return "ghcr"
+	case host == name.DefaultRegistry, host == "docker.io", host == "registry-1.docker.io":
+		return "hub"
+	case strings.HasSuffix(host, ".azurecr.io"), strings.HasSuffix(host, ".azurecr.cn"), strings.HasSuffix(host, ".azurecr.us"):
+		return "acr"
+	case host == "gcr.io", strings.HasSuffix(host, ".gcr.io"), strings.HasSuffix(host, "-docker.pkg.dev"):
+		return "google"
+	}
+	return "oci"
+}

@@ -119,17 +119,34 @@ func (e *JournalsError) Hint() string {
 func (t *taking) list(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.o.AtATime)
+	var second []kind.Tag // names of what has another, which is asked for first
 	err := t.place.Tags(gctx, func(tag kind.Tag) error {
 		t.out.Tags++
-		if tag.Name == "" || tag.Name == StateTag {
+		switch {
+		case tag.Name == "" || tag.Name == StateTag:
+			return nil
+		case moving(tag.Name):
+			second = append(second, tag)
 			return nil
 		}
 		g.Go(func() error { return t.look(gctx, tag) })
 		return context.Cause(gctx)
 	})
-	// What one of the goroutines failed for is why the list ended, if it did.
-	if looked := g.Wait(); looked != nil {
-		err = looked
+	if looked := g.Wait(); looked != nil || err != nil {
+		return t.listed(looked, err)
+	}
+	g, gctx = errgroup.WithContext(ctx)
+	g.SetLimit(t.o.AtATime)
+	for _, tag := range second {
+		g.Go(func() error { return t.look(gctx, tag) })
+	}
+	return g.Wait()
+}
+
+// listed is why a list ended early.
+func (t *taking) listed(looked, err error) error {
+	if looked != nil {
+		err = looked // the list ended for its sake
 	}
 	if place.Missing(err) {
 		return nil // nobody has used the cache yet

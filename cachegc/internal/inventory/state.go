@@ -129,7 +129,10 @@ func (s *State) Encode(at string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return packed.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 // errState is a state that is not one, or not one of this place.

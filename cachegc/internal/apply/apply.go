@@ -76,6 +76,7 @@ type running struct {
 	looked  time.Time
 	used    map[string]bool // keys of new journals
 	last    map[string]bool // digests of the last journals of lineages
+	listed  map[string]bool // all tags
 }
 
 // UnsupportedError is a place that does not delete.
@@ -133,6 +134,11 @@ func Run(ctx context.Context, p place.Place, c *plan.Cache, o Options) (Result, 
 	}
 	for _, e := range postponed {
 		r.note(e, Referred, nil)
+	}
+	for _, tag := range c.Dangling {
+		if err == nil {
+			err = r.untag(ctx, tag)
+		}
 	}
 	if err == nil && r.result.Counts[Deleted] > 0 {
 		_, err = p.Settle(ctx, o.Now(), o.Grace)
@@ -222,7 +228,11 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 			return Referred, nil
 		}
 	}
-	err = r.place.Delete(ctx, kind.Victim{Digest: digest, Tags: e.Tags})
+	// What is begun is finished: a registry that is stopped while it deletes may leave tags
+	// that stand for nothing.
+	deleting, stop := context.WithTimeout(context.WithoutCancel(ctx), finish)
+	defer stop()
+	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags})
 	var answer *registry.Error
 	switch {
 	case err == nil:
@@ -234,6 +244,17 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 		return Failed, &UnsupportedError{r.place.String(), err}
 	}
 	return Failed, err
+}
+
+// finish bounds how long a deletion that was begun is waited for when the time is over.
+const finish = 20 * time.Second
+
+// untag removes a tag that stands for nothing, if it still does.
+func (r *running) untag(ctx context.Context, tag string) error {
+	if _, err := r.place.Current(ctx, tag); !place.Missing(err) {
+		return err
+	}
+	return r.place.Untag(ctx, tag)
 }
 
 // still tells whether an entry is still what the plan means; the status is empty if so.
@@ -249,6 +270,9 @@ func (r *running) still(ctx context.Context, e *plan.Entry, digest v1.Hash) (Sta
 		now, err := r.place.Current(ctx, tag)
 		switch {
 		case place.Missing(err):
+			if err := r.dangling(ctx, tag); err != nil {
+				return Failed, err
+			}
 		case err != nil:
 			return Failed, err
 		case now != digest:
@@ -263,6 +287,17 @@ func (r *running) still(ctx context.Context, e *plan.Entry, digest v1.Hash) (Sta
 	return "", nil
 }
 
+// dangling removes a tag that is listed and was found to stand for nothing.
+func (r *running) dangling(ctx context.Context, tag string) error {
+	r.looking.Lock()
+	listed := r.listed[tag]
+	r.looking.Unlock()
+	if !listed {
+		return nil
+	}
+	return r.place.Untag(ctx, tag)
+}
+
 // look reads the journals that builds have left since the plan was made, if that was not
 // done of late.
 func (r *running) look(ctx context.Context) error {
@@ -275,7 +310,9 @@ func (r *running) look(ctx context.Context) error {
 		r.used = map[string]bool{}
 	}
 	var fresh, last []string
+	r.listed = map[string]bool{}
 	err := r.place.Tags(ctx, func(tag kind.Tag) error {
+		r.listed[tag.Name] = true
 		switch {
 		case strings.HasPrefix(tag.Name, cache.JournalPrefix) && !r.known[tag.Name]:
 			fresh = append(fresh, tag.Name)

@@ -49,6 +49,9 @@ type Inventory struct {
 	Tags, Others int
 	// Damaged are tags of what could not be understood, and was left alone.
 	Damaged []string
+	// Dangling are tags of the cache's that are listed and stand for nothing: what is left
+	// where a registry was stopped while it deleted.
+	Dangling []string
 	// New is how many manifests were asked for.
 	New int
 }
@@ -163,6 +166,7 @@ func (t *taking) look(ctx context.Context, tag kind.Tag) error {
 		}
 		h, err := t.place.Current(ctx, tag.Name)
 		if place.Missing(err) {
+			t.dangling(tag.Name)
 			return nil
 		}
 		if err != nil {
@@ -203,7 +207,8 @@ func (t *taking) ask(ctx context.Context, tag kind.Tag, digest string) error {
 	}
 	m, err := t.place.Manifest(ctx, ref, maxManifest)
 	if place.Missing(err) {
-		return nil // deleted since it was listed
+		t.dangling(tag.Name)
+		return nil
 	}
 	if errors.Is(err, registry.ErrTooLarge) {
 		t.damaged(tag.Name)
@@ -260,6 +265,16 @@ func (t *taking) complete(ctx context.Context, r *Record, m *registry.Manifest) 
 	return nil
 }
 
+// dangling notes a tag that stands for nothing, if it is the cache's.
+func (t *taking) dangling(tag string) {
+	if !isKey(tag) && !strings.HasPrefix(tag, cache.JournalPrefix) && !strings.HasPrefix(tag, cache.LastPrefix) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out.Dangling = append(t.out.Dangling, tag)
+}
+
 func (t *taking) damaged(tag string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -281,6 +296,7 @@ const lockedTag = "\x00locked"
 // assemble makes the items, and says of each what others say of it.
 func (t *taking) assemble() {
 	slices.Sort(t.out.Damaged)
+	slices.Sort(t.out.Dangling)
 	members := map[string]bool{}
 	for digest, tags := range t.tags {
 		r := t.state.record(digest)

@@ -195,6 +195,9 @@ func (l *layout) Delete(ctx context.Context, v kind.Victim) error {
 	return nil
 }
 
+// Untag does nothing: a ref is removed at once or not at all.
+func (l *layout) Untag(context.Context, string) error { return nil }
+
 // Referred is false: a cache in a directory has nothing that refers to another.
 func (l *layout) Referred(context.Context, v1.Hash) (bool, error) { return false, nil }
 

@@ -37,6 +37,9 @@ type Place interface {
 	Put(ctx context.Context, tag string, raw []byte, mt types.MediaType, blobs ...[]byte) error
 	// Delete removes a manifest and its tags; what is not there is no error.
 	Delete(ctx context.Context, v kind.Victim) error
+	// Untag removes a tag that stands for nothing any more, as a registry leaves it that was
+	// stopped while it deleted. Where tags cannot be removed it stays, and is no error.
+	Untag(ctx context.Context, tag string) error
 	// Referred tells whether the place lists anything that refers to a manifest.
 	Referred(ctx context.Context, subject v1.Hash) (bool, error)
 	// Probe finds out whether Delete would work.

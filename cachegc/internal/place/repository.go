@@ -2,6 +2,7 @@ package place
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -57,6 +58,14 @@ func (r *repository) Put(ctx context.Context, tag string, raw []byte, mt types.M
 
 func (r *repository) Delete(ctx context.Context, v kind.Victim) error {
 	return r.kind.Delete(ctx, r.repo, v)
+}
+
+func (r *repository) Untag(ctx context.Context, tag string) error {
+	err := r.client.Delete(ctx, r.repo.Tag(tag))
+	if errors.Is(err, registry.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // maxReferrers bounds a page of a list of referrers, in bytes.

@@ -39,6 +39,8 @@ type Cache struct {
 	Totals       Totals `json:"totals"`
 	// Damaged are tags of what could not be understood.
 	Damaged []string `json:"damaged,omitempty"`
+	// Dangling are tags that stand for nothing, and are removed.
+	Dangling []string `json:"dangling,omitempty"`
 	// Entries are those to be deleted, in the order in which that is done, and then those
 	// that stay, in the order of their digests.
 	Entries []*Entry `json:"entries"`
@@ -98,7 +100,7 @@ func Make(at string, stock *inventory.Inventory, rules policy.Rules, now time.Ti
 		things[i] = thing(item)
 	}
 	outcome := policy.Decide(things, rules, now)
-	c := &Cache{Place: at, GraceSeconds: int64(rules.Grace / time.Second), Damaged: stock.Damaged, Entries: make([]*Entry, 0, len(things))}
+	c := &Cache{Place: at, GraceSeconds: int64(rules.Grace / time.Second), Damaged: stock.Damaged, Dangling: stock.Dangling, Entries: make([]*Entry, 0, len(things))}
 	c.Totals = Totals{
 		Tags: stock.Tags, Others: stock.Others, Bytes: outcome.Before, Over: outcome.Over,
 		Delete: len(outcome.Order), DeleteBytes: outcome.Before - outcome.After,

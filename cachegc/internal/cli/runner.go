@@ -67,7 +67,15 @@ func (r *runner) begin(c *cobra.Command, args []string, work func(context.Contex
 	}
 	defer stop()
 	err = r.judge(ctx, work(limited))
-	r.summary.end(err, r.pace.Waited())
+	failed := err
+	if err == errPending {
+		failed = nil
+	}
+	r.summary.end(failed, r.pace.Waited())
+	for _, c := range r.summary.Caches {
+		tracing.Cleaned(ctx, c.measured(r.summary.Started))
+	}
+	tracing.CleanedAll(ctx, r.pace.Waited(), time.Now(), failed)
 	return errors.Join(err, r.tell(ctx))
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/kaniko-suite/kaniko/cachegc/internal/inventory"
 	"github.com/kaniko-suite/kaniko/cachegc/internal/plan"
 	"github.com/kaniko-suite/kaniko/cachegc/internal/policy"
+	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // summary is what a command has to say at its end.
@@ -52,6 +53,28 @@ func (s *summary) end(err error, waited time.Duration) {
 	if err != nil {
 		s.Error = err.Error()
 	}
+}
+
+// measured is a cache for metrics.
+func (c *cleaned) measured(now time.Time) trace.Cleaning {
+	m := trace.Cleaning{Cache: c.Place, Decided: map[trace.Decided]int{}, Bytes: c.Totals.Bytes}
+	var oldest time.Time
+	for _, e := range c.cache.Entries {
+		m.Decided[trace.Decided{Decision: e.Decision, Rule: string(e.Rule)}]++
+		if e.Decision == plan.Keep && e.Kind != inventory.Journal && !e.Created.IsZero() && (oldest.IsZero() || e.Created.Before(oldest)) {
+			oldest = e.Created
+		}
+	}
+	if !oldest.IsZero() {
+		m.Oldest = now.Sub(oldest)
+	}
+	if c.Done != nil {
+		m.Freed, m.Deletions = c.Done.Bytes, map[string]int{}
+		for status, n := range c.Done.Counts {
+			m.Deletions[string(status)] = n
+		}
+	}
+	return m
 }
 
 // maxRows is how many entries of a cache are printed; the plan has all.

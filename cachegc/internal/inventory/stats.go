@@ -128,14 +128,3 @@ func into(all []Span, t, now time.Time, size int64) {
 	all[at].Entries++
 	all[at].Bytes += size
 }
-
-// Oldest is the entry that was made first, of those that say when; zero without.
-func (i *Inventory) Oldest() time.Time {
-	var oldest time.Time
-	for _, item := range i.Items {
-		if item.Kind != Journal && !item.Created.IsZero() && (oldest.IsZero() || item.Created.Before(oldest)) {
-			oldest = item.Created
-		}
-	}
-	return oldest
-}

@@ -8,6 +8,11 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kaniko-suite/kaniko/cachegc/internal/place/placetest"
@@ -27,12 +32,19 @@ func TestMain(m *testing.M) { commandtest.Main(m, "cachegc", main) }
 //
 // fill makes an entry of a number of bytes that is made on that of another word, - for
 // none; an age is such as 36h. build leaves the journal of a build that used entries. holds
-// checks that a cache has just the entries of these words. $KEY_WORD, for words that were
-// filled, is not set; scripts find entries by what is printed.
+// checks that a cache has just the entries of these words. $KEEPS is a registry that does
+// not delete.
+//
+//	foreign CACHE WORD AGE  makes an entry as kaniko v1 does
+//	registry NAME [plain|tls|mutual]  starts one in memory, whose host is $NAME: a plain one
+//	                    does not look like this machine; one with tls has a certificate that
+//	                    nobody knows; a mutual one has one of the authority $NAME_CA, and
+//	                    wants $NAME_CERT and $NAME_KEY. It does not delete
+//	fault NAME LINE     makes it fail; see registrytest
 func TestScripts(t *testing.T) {
 	host := registrytest.RealV3(t, registrytest.RealConfig{})
 	keeps := registrytest.RealV3(t, registrytest.RealConfig{KeepsAll: true})
-	var words sync.Map // of caches, every word that was ever filled
+	var words, servers sync.Map // of caches every word that was ever filled; servers by host
 	commandtest.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -41,9 +53,18 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fill":  func(ts *testscript.TestScript, neg bool, args []string) { fill(t, ts, &words, neg, args) },
-			"build": func(ts *testscript.TestScript, neg bool, args []string) { build(t, ts, neg, args) },
-			"holds": func(ts *testscript.TestScript, neg bool, args []string) { holds(t, ts, &words, neg, args) },
+			"fill":     func(ts *testscript.TestScript, neg bool, args []string) { fill(t, ts, &words, neg, args) },
+			"build":    func(ts *testscript.TestScript, neg bool, args []string) { build(t, ts, neg, args) },
+			"registry": func(ts *testscript.TestScript, _ bool, args []string) { start(t, ts, &servers, args) },
+			"fault": func(ts *testscript.TestScript, _ bool, args []string) {
+				server, ok := servers.Load(ts.Getenv(args[0]))
+				if !ok {
+					ts.Fatalf("there is no registry %s", args[0])
+				}
+				server.(*registrytest.Server).Script(strings.Join(args[1:], " "))
+			},
+			"foreign": func(ts *testscript.TestScript, _ bool, args []string) { foreign(t, ts, args[0], args[1], args[2]) },
+			"holds":   func(ts *testscript.TestScript, neg bool, args []string) { holds(t, ts, &words, neg, args) },
 		},
 	})
 }
@@ -114,4 +135,38 @@ func holds(t *testing.T, ts *testscript.TestScript, words *sync.Map, neg bool, a
 	if len(wrong) > 0 {
 		ts.Fatalf("%s: %s", args[0], strings.Join(wrong, ", "))
 	}
+}
+
+func start(t *testing.T, ts *testscript.TestScript, servers *sync.Map, args []string) {
+	var c registrytest.Config
+	switch strings.Join(args[1:], " ") {
+	case "":
+	case "plain":
+		c.Public = true
+	case "tls":
+		c.TLS = true
+	case "mutual":
+		ca := registrytest.NewAuthority(t)
+		ours := ca.Issue(t, "cleaner")
+		c.Certificate, c.Clients = ca.Issue(t, "127.0.0.1"), ca
+		ts.Setenv(args[0]+"_CA", ca.File)
+		ts.Setenv(args[0]+"_CERT", ours.Cert)
+		ts.Setenv(args[0]+"_KEY", ours.Key)
+	default:
+		ts.Fatalf("there are no such registries: %q", args[1:])
+	}
+	server := registrytest.Start(t, c)
+	ts.Setenv(args[0], server.Host())
+	servers.Store(server.Host(), server)
+}
+
+func foreign(t *testing.T, ts *testscript.TestScript, spec, word, age string) {
+	image, err := mutate.AppendLayers(empty.Image, static.NewLayer([]byte(word), types.DockerLayer))
+	ts.Check(err)
+	image, err = mutate.CreatedAt(image, v1.Time{Time: before(ts, age)})
+	ts.Check(err)
+	client := placetest.Client()
+	repo, err := client.Repository(spec)
+	ts.Check(err)
+	ts.Check(client.PushImage(t.Context(), repo.Tag(placetest.Key(word)), image))
 }

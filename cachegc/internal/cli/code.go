@@ -63,10 +63,16 @@ func (r *runner) judge(ctx context.Context, err error) error {
 	return coded
 }
 
-// leaves are the errors that were joined to one.
+// leaves are the errors that were joined to one. One that has a code says it for all below.
 func leaves(err error) []error {
+	if _, coded := err.(interface{ ExitCode() int }); coded {
+		return []error{err}
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
+		if inner := errors.Unwrap(err); inner != nil && joins(inner) {
+			return leaves(inner)
+		}
 		return []error{err}
 	}
 	var all []error
@@ -74,6 +80,15 @@ func leaves(err error) []error {
 		all = append(all, leaves(one)...)
 	}
 	return all
+}
+
+// joins tells whether an error is several, or about several.
+func joins(err error) bool {
+	if _, ok := err.(interface{ Unwrap() []error }); ok {
+		return true
+	}
+	inner := errors.Unwrap(err)
+	return inner != nil && joins(inner)
 }
 
 func codeOf(err error) int {

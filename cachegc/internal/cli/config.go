@@ -127,7 +127,7 @@ func (f *flags) target(name string, line *pflag.FlagSet, layers ...map[string]an
 	}
 	t := target{place: name, foreign: r.foreign, said: map[string]string{}}
 	fs.VisitAll(func(one *pflag.Flag) {
-		if v := one.Value.String(); v != "" && v != "false" && v != "0" && v != "[]" {
+		if v := one.Value.String(); v != "" && v != "false" && v != "0" && v != "0s" && v != "[]" {
 			t.said[one.Name] = v
 		}
 	})
@@ -157,7 +157,7 @@ func setAll(fs *pflag.FlagSet, values map[string]any) error {
 			}
 			continue
 		}
-		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
+		if err := one.Value.Set(fmt.Sprint(value)); err != nil {
 			return fmt.Errorf("rule %s: %w", name, err)
 		}
 	}

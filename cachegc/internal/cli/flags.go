@@ -49,8 +49,7 @@ func (f *flags) bindCommon(fs *pflag.FlagSet) {
 	fs.StringVar(&f.termination, "termination-log", "", "`file` to write a summary to; by default /dev/termination-log, if that is there")
 	fs.StringVar(&f.kind.Kind, "registry-kind", kind.Auto, "`kind` of registry: "+kind.Auto+", which goes by the host, or "+strings.Join(kind.Kinds(), ", "))
 	fs.StringVar(&f.kind.API, "registry-api", "", "`URL` of the interface of its own that the registry has, where it is not the usual one")
-	f.registry.Bind(fs)
-	f.registry.BindPush(fs)
+	f.registry.BindOwn(fs)
 	f.keychain.Bind(fs)
 	f.trace.Bind(fs)
 }
@@ -141,7 +140,7 @@ func (d *days) Type() string { return "duration" }
 
 func (d *days) String() string {
 	if *d == 0 {
-		return ""
+		return "0s"
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(time.Duration(*d).String(), "0s"), "0m")
 }

@@ -58,7 +58,7 @@ func (r *runner) begin(c *cobra.Command, args []string, work func(context.Contex
 	r.env.Page.Trace = tracing.ID(ctx)
 	defer func() { err = end(err) }()
 	if err := r.connect(); err != nil {
-		return err
+		return r.judge(ctx, err)
 	}
 	r.summary = summary{Command: c.Name(), Started: time.Now().UTC()}
 	limited, stop := ctx, context.CancelFunc(func() {})
@@ -66,17 +66,29 @@ func (r *runner) begin(c *cobra.Command, args []string, work func(context.Contex
 		limited, stop = context.WithTimeout(ctx, time.Duration(r.flags.timeout))
 	}
 	defer stop()
-	err = r.judge(ctx, work(limited))
+	err = r.finish(ctx, work(limited))
+	return r.judge(ctx, err)
+}
+
+// finish tells what came of it.
+func (r *runner) finish(ctx context.Context, err error) error {
 	failed := err
 	if err == errPending {
 		failed = nil
 	}
+	if errors.Is(err, context.DeadlineExceeded) && r.flags.timeout > 0 {
+		err = fmt.Errorf("the time of --timeout=%s is over: %w", &r.flags.timeout, err)
+		failed = err
+	}
 	r.summary.end(failed, r.pace.Waited())
 	for _, c := range r.summary.Caches {
-		tracing.Cleaned(ctx, c.measured(r.summary.Started))
+		r.tracing.Cleaned(ctx, c.measured(r.summary.Started))
 	}
-	tracing.CleanedAll(ctx, r.pace.Waited(), time.Now(), failed)
-	return errors.Join(err, r.tell(ctx))
+	r.tracing.CleanedAll(ctx, r.pace.Waited(), time.Now(), failed)
+	if told := r.tell(); told != nil {
+		return errors.Join(err, told)
+	}
+	return err
 }
 
 func (r *runner) connect() error {
@@ -354,7 +366,7 @@ func (r *runner) stats(ctx context.Context) error {
 }
 
 // tell prints the summary.
-func (r *runner) tell(ctx context.Context) error {
+func (r *runner) tell() error {
 	if r.flags.output == "-" {
 		return r.summary.terminate(r.flags.termination)
 	}

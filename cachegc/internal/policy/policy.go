@@ -6,6 +6,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -330,7 +331,11 @@ func (d *deciding) keepLineages() {
 		}
 	}
 	for _, members := range lineages {
-		slices.SortFunc(members, func(a, b int) int { return d.compare(b, a) })
+		// Whoever was made on another counts before it, and keeps it too.
+		slices.SortFunc(members, func(a, b int) int {
+			x, y := &d.things[a], &d.things[b]
+			return cmp.Or(y.Used.Compare(x.Used), d.depth[b]-d.depth[a], y.Hits-x.Hits, a-b)
+		})
 		for n, i := range members[:min(len(members), d.rules.KeepPerLineage)] {
 			if !d.out[i].keep {
 				d.hold(i, PerLineage, fmt.Sprintf("number %d of those of its lineage that were used last", n+1))

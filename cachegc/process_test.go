@@ -227,3 +227,16 @@ func scale(t *testing.T, entries int, ceiling int64) {
 
 // TestScale is the small one of TestScale_large.
 func TestScale(t *testing.T) { scale(t, 300, 150<<20) }
+
+// TestScale_large takes minutes: make scale. KANIKO_SCALE is the number of entries.
+func TestScale_large(t *testing.T) {
+	text := os.Getenv("KANIKO_SCALE")
+	if text == "" {
+		t.Skip("takes long: set KANIKO_SCALE to a number of entries, or make scale")
+	}
+	entries, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale(t, entries, 150<<20)
+}

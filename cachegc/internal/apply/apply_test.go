@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -13,7 +14,12 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/kaniko-suite/kaniko/cachegc/internal/apply"
 	"github.com/kaniko-suite/kaniko/cachegc/internal/inventory"
@@ -359,4 +365,102 @@ func TestRestore_lost(t *testing.T) {
 	if !errors.As(err, &lost) || got.Counts[apply.Incomplete] != 1 || got.Counts[apply.Unsaved] != 1 {
 		t.Errorf("restored: %v, %v", got.Counts, err)
 	}
+}
+
+// TestRun_race: while all that can be is deleted, without grace, a build that takes layers
+// from the cache, and makes anew what it has lost, gets an image that is whole. The executor
+// itself is raced by make race.
+func TestRun_race(t *testing.T) {
+	everywhere(t, func(t *testing.T, spec string) {
+		target := registrytest.RealV3(t, registrytest.RealConfig{}) + "/app/image"
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		cleaned := make(chan error)
+		placetest.Put(t, placetest.Cache(t, spec), old("word0", day))
+		go func() {
+			for ctx.Err() == nil {
+				p, err := place.Open(spec, placetest.Client(), kind.Options{})
+				if err != nil {
+					cleaned <- err
+					return
+				}
+				stock, err := inventory.Take(ctx, p, inventory.NewState(), inventory.Options{Now: now()})
+				if err == nil {
+					_, err = apply.Run(ctx, p, plan.Make(spec, stock, policy.Rules{TTL: 1}, now()), apply.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
+				}
+				p.Close()
+				if err != nil && ctx.Err() == nil {
+					cleaned <- err
+					return
+				}
+			}
+			cleaned <- nil
+		}()
+		for n := range 6 {
+			client := placetest.Client()
+			c, err := cache.Open(spec, client, cache.Options{Tool: "test 1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := buildOnce(ctx, c, client, target, n); err != nil {
+				t.Fatalf("build %d: %v", n, err)
+			}
+		}
+		stop()
+		if err := <-cleaned; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// buildOnce makes an image of five layers, each from the cache if that has it.
+func buildOnce(ctx context.Context, c *cache.Place, client *registry.Client, target string, n int) error {
+	repo, err := client.Repository(target)
+	if err != nil {
+		return err
+	}
+	image := empty.Image
+	for i := range 5 {
+		word := fmt.Sprint("word", i)
+		content, err := layerOf(ctx, c, word)
+		if err != nil {
+			return err
+		}
+		if image, err = mutate.AppendLayers(image, static.NewLayer(content, types.OCIUncompressedLayer)); err != nil {
+			return err
+		}
+	}
+	tag := repo.Tag(fmt.Sprint("n", n))
+	if err := client.PushImage(ctx, tag, image); err != nil {
+		return err
+	}
+	pushed, err := remote.Image(tag)
+	if err != nil {
+		return err
+	}
+	return validate.Image(pushed, validate.Fast)
+}
+
+// layerOf is what a word's entry has, or what it would have.
+func layerOf(ctx context.Context, c *cache.Place, word string) ([]byte, error) {
+	e, err := c.Get(ctx, placetest.Definition(word).Key())
+	if err == nil {
+		var raw []byte
+		if raw, err = readLayer(e); err == nil {
+			return raw, nil
+		}
+	}
+	if lost := new(cache.LostError); !errors.As(err, &lost) && !errors.Is(err, cache.ErrMiss) {
+		return nil, err
+	}
+	return placetest.Content(word, 2000), placetest.Make(ctx, c, old(word, day))
+}
+
+func readLayer(e *cache.Entry) ([]byte, error) {
+	r, err := e.Layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }

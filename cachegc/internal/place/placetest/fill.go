@@ -76,7 +76,7 @@ func Make(ctx context.Context, c *cache.Place, e Entry) error {
 	}
 	r := cache.Result{
 		Definition: Definition(e.Word), Created: e.Created, Lineage: Lineage(e.Lineage), Text: "RUN make " + e.Word,
-		Layer: layer{static.NewLayer(noise(from, e.Size), types.OCIUncompressedLayer)},
+		Layer: layer{static.NewLayer(Content(from, e.Size), types.OCIUncompressedLayer)},
 	}
 	if e.Parent != "" {
 		r.Parent = Definition(e.Parent).Key()
@@ -96,8 +96,8 @@ func (l layer) Descriptor() (*v1.Descriptor, error) {
 	return &v1.Descriptor{MediaType: types.OCIUncompressedLayer, Digest: digest, Size: size}, err
 }
 
-// noise is what a word's layer has.
-func noise(word string, size int) []byte {
+// Content is what the layer of a word has, of at least size bytes.
+func Content(word string, size int) []byte {
 	r := rand.NewChaCha8(sha256.Sum256([]byte(word)))
 	var b bytes.Buffer
 	b.WriteString(word)

@@ -132,8 +132,10 @@ func Run(ctx context.Context, p place.Place, c *plan.Cache, o Options) (Result, 
 		// What referred to them may be gone by now.
 		postponed, err = r.pass(ctx, postponed)
 	}
-	for _, e := range postponed {
-		r.note(e, Referred, nil)
+	if err == nil {
+		for _, e := range postponed {
+			r.note(e, Referred, nil)
+		}
 	}
 	for _, tag := range c.Dangling {
 		if err == nil {

@@ -118,6 +118,9 @@ func (e *JournalsError) Hint() string {
 	return "if they were deleted on purpose, begin anew with --state=none"
 }
 
+// ExitCode is that of what was refused for safety.
+func (e *JournalsError) ExitCode() int { return 3 }
+
 // list asks for all tags, and for the manifests of those that are new.
 func (t *taking) list(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
@@ -151,7 +154,7 @@ func (t *taking) listed(looked, err error) error {
 	if looked != nil {
 		err = looked // the list ended for its sake
 	}
-	if place.Missing(err) {
+	if place.Missing(err) && t.out.Tags == 0 {
 		return nil // nobody has used the cache yet
 	}
 	return err

@@ -300,7 +300,10 @@ func TestTake_foreign(t *testing.T) {
 
 // broken is a registry that gives a first page of tags, and refuses the second: a fault that
 // no real one can be asked for.
-type broken struct{ http.RoundTripper }
+type broken struct {
+	http.RoundTripper
+	status int
+}
 
 func (b broken) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.RoundTripper.RoundTrip(req)
@@ -309,7 +312,7 @@ func (b broken) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Header.Set("Link", `</v2/app/cache/tags/list?n=1&last=x>; rel="next"`)
 	if req.URL.Query().Get("last") != "" {
-		resp.StatusCode = http.StatusForbidden
+		resp.StatusCode = b.status
 	}
 	return resp, nil
 }
@@ -326,9 +329,11 @@ func TestTake_refused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "there were 3 journals the last time") {
 		t.Errorf("without journals: %v", err)
 	}
-	p := open(t, spec, registry.New(registry.Config{Wrap: func(rt http.RoundTripper) http.RoundTripper { return broken{rt} }}))
-	if got, err := inventory.Take(context.Background(), p, inventory.NewState(), inventory.Options{Now: now()}); err == nil {
-		t.Errorf("half a list is taken for one of %d items", len(got.Items))
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound} {
+		p := open(t, spec, registry.New(registry.Config{Wrap: func(rt http.RoundTripper) http.RoundTripper { return broken{rt, status} }}))
+		if got, err := inventory.Take(context.Background(), p, inventory.NewState(), inventory.Options{Now: now()}); err == nil {
+			t.Errorf("half a list, and then %d, is taken for one of %d items", status, len(got.Items))
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,7 +13,7 @@ import (
 func (c *Client) Current(ctx context.Context, ref name.Reference) (v1.Hash, error) {
 	digest, err := c.head(ctx, ref)
 	var silent *digestlessError
-	if errors.As(err, &silent) && status(err) != http.StatusNotFound {
+	if errors.As(err, &silent) { // a 404, too: some do not know the method
 		var m *manifest
 		if m, err = c.fetchManifest(ctx, ref, maxCurrent); err == nil {
 			digest = m.digest

@@ -232,7 +232,7 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 	}
 	// What is begun is finished: a registry that is stopped while it deletes may leave tags
 	// that stand for nothing.
-	deleting, stop := context.WithTimeout(context.WithoutCancel(ctx), finish)
+	deleting, stop := outlasting(ctx, finish)
 	defer stop()
 	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags})
 	var answer *registry.Error
@@ -250,6 +250,26 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 
 // finish bounds how long a deletion that was begun is waited for when the time is over.
 const finish = 20 * time.Second
+
+// outlasting is a context that is done some time after another.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, func()) {
+	longer, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	over := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(by)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			stop(context.Cause(ctx))
+		case <-over:
+		}
+	})
+	return longer, func() {
+		unwatch()
+		close(over)
+		stop(nil)
+	}
+}
 
 // untag removes a tag that stands for nothing, if it still does.
 func (r *running) untag(ctx context.Context, tag string) error {

@@ -5,9 +5,11 @@ programs := executor warmer cachegc inspect
 export CGO_ENABLED = 0
 export CASES
 export KILLS
+export ENTRIES
+export BUILDS
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick flags e2e chaos oracle fuzz fmt demo bench
+.PHONY: build test quick flags e2e chaos scale race oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone. gRPC's pages about itself, which grpcnotrace leaves out, have templates that call methods by name;
 # with those the linker keeps every method there is: ten megabytes of the executor (decision 20).
@@ -38,6 +40,16 @@ e2e:
 chaos:
 	@tools/setup.sh packages
 	@tools/chaos.sh
+
+# Cleans half of a large cache, and looks what it takes: an hour, for Docker's registry reads all its tags for each deletion. ENTRIES=2000 is shorter.
+scale:
+	@tools/setup.sh packages
+	@cd cachegc && KANIKO_SCALE=$${ENTRIES:-20000} go test . -run TestScale_large -v -timeout 120m
+
+# Builds while the cache is deleted under them; BUILDS=10 is shorter than a hundred.
+race:
+	@tools/setup.sh packages
+	@cd cachegc && KANIKO_RACES=$${BUILDS:-100} go test . -run TestRace -v -timeout 60m
 
 # Looks for input that breaks the parsers; TIME=1m makes it shorter than ten minutes for each.
 fuzz:

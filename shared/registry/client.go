@@ -29,6 +29,8 @@ type Config struct {
 	Wrap      func(http.RoundTripper) http.RoundTripper
 	UserAgent string
 	Retry     Retry
+	// Pace, if set, is how fast each host is asked at most.
+	Pace *Pace
 	// Uploads is how many blobs are sent at the same time; default 4.
 	Uploads int
 	// Warn, if set, is told what a user should know although things go on: a mirror
@@ -112,7 +114,7 @@ func (c *Client) transport(special map[string]*identity, unverified bool) http.R
 	if c.cfg.Wrap != nil {
 		rt = c.cfg.Wrap(rt)
 	}
-	rt = &retrying{inner: rt, retry: c.cfg.Retry}
+	rt = &retrying{inner: rt, retry: c.cfg.Retry, pace: c.cfg.Pace}
 	rt = &pings{inner: rt}
 	return transport.NewUserAgent(rt, c.cfg.UserAgent)
 }
@@ -183,11 +185,12 @@ func (c *Client) Repository(s string) (name.Repository, error) {
 }
 
 // sessionKey tells apart the talks a client has. from is a repository that blobs
-// are mounted from, empty for all else.
+// are mounted from, empty for all else; actions are more than reading and writing.
 type sessionKey struct {
-	role role
-	repo string
-	from string
+	role    role
+	repo    string
+	from    string
+	actions string
 }
 
 // session is a talk with one repository: a token and where it came from.
@@ -227,7 +230,7 @@ func (c *Client) credentialsOf(ctx context.Context, r authn.Resource) (authn.Aut
 }
 
 func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*session, error) {
-	return c.sessions.get(ctx, sessionKey{r, repo.Name(), ""}, func(ctx context.Context) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{role: r, repo: repo.Name()}, func(ctx context.Context) (*session, error) {
 		scope := repo.Scope(transport.PullScope)
 		if r == push {
 			scope = repo.Scope(transport.PushScope)
@@ -238,7 +241,7 @@ func (c *Client) session(ctx context.Context, r role, repo name.Repository) (*se
 
 // mounting is a session that may also read from another repository of the registry.
 func (c *Client) mounting(ctx context.Context, repo, from name.Repository) (*session, error) {
-	return c.sessions.get(ctx, sessionKey{push, repo.Name(), from.Name()}, func(ctx context.Context) (*session, error) {
+	return c.sessions.get(ctx, sessionKey{role: push, repo: repo.Name(), from: from.Name()}, func(ctx context.Context) (*session, error) {
 		// Some registries look at the first scope only, so the important one leads.
 		return c.open(ctx, push, repo, repo.Scope(transport.PushScope), from.Scope(transport.PullScope))
 	})

@@ -106,6 +106,8 @@ func (e *Error) ExitCode() int {
 		return inner.ExitCode()
 	case errors.Is(e.Err, ErrImmutable):
 		return exitOutput
+	case e.limited():
+		return exitTryAgain
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return exitCredentials
 	case e.Status != 0 && passing(e.Status):
@@ -114,6 +116,12 @@ func (e *Error) ExitCode() int {
 		return exitTryAgain
 	}
 	return exitUnavailable
+}
+
+// limited tells whether the host said that it was asked too often.
+func (e *Error) limited() bool {
+	var s *statusError
+	return e.Status == http.StatusTooManyRequests || errors.As(e.Err, &s) && s.limited && s.status != http.StatusServiceUnavailable
 }
 
 // Hint is what might help, in a sentence; empty if nothing comes to mind.
@@ -127,11 +135,20 @@ func (e *Error) Hint() string {
 		wrong   x509.HostnameError
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
+		ended   *hungUpError
 		dns     *net.DNSError
 	)
 	switch {
 	case errors.Is(e.Err, ErrImmutable):
 		return "give the image a tag that is not there yet, or --push-ignore-immutable-tag-errors to leave the one that is"
+	case errors.Is(e.Err, ErrUnsupported):
+		return fmt.Sprintf("have deletion allowed at %s (Docker's registry: REGISTRY_STORAGE_DELETE_ENABLED=true), or use its own way to expire images", e.Host)
+	case errors.Is(e.Err, ErrLocked):
+		return "it stays until the registry's own rules let it go"
+	case errors.Is(e.Err, ErrReferenced):
+		return "delete first what refers to it"
+	case e.limited():
+		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		if e.Credentials == "" {
 			return fmt.Sprintf("put credentials for %s into config.json of $DOCKER_CONFIG, as executor login does", e.Host)
@@ -142,13 +159,11 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("the credentials for %s came from %s; check that they may use %s", e.Host, e.Credentials, e.Repository)
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fmt.Sprintf("a proxy in front of %s limits the size of uploads; raise its limit (nginx: client_max_body_size)", e.Host)
-	case e.Status == http.StatusTooManyRequests:
-		return fmt.Sprintf("%s limits how often it may be asked; credentials usually raise the limit", e.Host)
 	case errors.Is(e.Err, ErrNotFound):
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
 		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
-	case alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
+	case errors.As(e.Err, &ended), alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
 		return fmt.Sprintf("%s asks for a certificate that it knows; name yours with --registry-client-cert=%s=CERT,KEY", e.Host, e.Host)
 	case errors.Is(e.Err, http.ErrSchemeMismatch), errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
@@ -234,6 +249,7 @@ type statusError struct {
 	excerpt string
 	refused string // the scope a token was refused for
 	after   time.Duration
+	limited bool // for that there were too many requests
 }
 
 func (e *statusError) Error() string {
@@ -256,7 +272,8 @@ func (e *statusError) Error() string {
 func (e *statusError) Is(target error) bool {
 	return target == ErrNotFound && e.status == http.StatusNotFound ||
 		target == ErrIncomplete && e.has(transport.ManifestBlobUnknownErrorCode) ||
-		target == ErrImmutable && e.immutable()
+		target == ErrImmutable && e.immutable() ||
+		(target == ErrUnsupported || target == ErrReferenced || target == ErrLocked) && e.undeleted() == target
 }
 
 func (e *statusError) has(code transport.ErrorCode) bool {
@@ -282,6 +299,7 @@ func check(resp *http.Response, want ...int) error {
 		request: address(resp.Request),
 		status:  resp.StatusCode,
 		after:   retryAfter(resp.Header, time.Now()),
+		limited: limited(resp),
 	}
 	var said struct {
 		Errors []transport.Diagnostic `json:"errors"`
@@ -354,6 +372,9 @@ func fail(attempt string, s *session, err error) error {
 		e.Status, e.Err = 0, c
 	case alert(err) != nil:
 		e.Status, e.Err = 0, alert(err)
+	case hungUp(err):
+		errors.As(err, &u)
+		e.Status, e.Err = 0, &hungUpError{text: reword(u), err: u}
 	case errors.As(err, &t):
 		said := &statusError{request: address(t.Request), status: t.StatusCode, codes: t.Errors}
 		text := said.Error()
@@ -376,6 +397,31 @@ func alert(err error) error {
 	}
 	return nil
 }
+
+// hungUp tells whether the other side ended a connection under TLS without a word, and
+// then would not be spoken to without TLS. Of a side that ends it for the want of a
+// certificate, the alert that says so may be lost: it and our request cross.
+func hungUp(err error) bool {
+	var t *transport.Error
+	var u *url.Error
+	return errors.As(err, &t) && t.StatusCode == http.StatusBadRequest && t.Request != nil && t.Request.URL.Scheme == "http" &&
+		errors.As(err, &u) && broken(u)
+}
+
+// hungUpError is that of a connection that was ended under TLS.
+type hungUpError struct {
+	text string
+	err  error
+}
+
+func (e *hungUpError) Error() string {
+	return e.text + ", as a server does that wants another certificate of its clients"
+}
+func (e *hungUpError) Unwrap() error { return e.err }
+
+// ExitCode is that of a host that does not let us in; that it may be for another reason is
+// said by the error.
+func (e *hungUpError) ExitCode() int { return exitUnavailable }
 
 type reworded struct {
 	text string

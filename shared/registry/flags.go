@@ -60,6 +60,18 @@ func (o *Options) Bind(f *pflag.FlagSet) {
 	o.bindPushTrust(f)
 }
 
+// BindOwn adds the flags for a program that reads and writes repositories of one registry
+// each, never a mirror's, and no layers.
+func (o *Options) BindOwn(f *pflag.FlagSet) {
+	o.BindTrust(f)
+	o.BindPush(f)
+	o.bindPullRetry(f)
+}
+
+func (o *Options) bindPullRetry(f *pflag.FlagSet) {
+	f.Var(&o.PullRetries, "image-download-retry", "how often a pull is tried again (default 4)")
+}
+
 // BindTrust adds the flags of how far registries are trusted alone, for a program that
 // neither pulls nor pushes.
 func (o *Options) BindTrust(f *pflag.FlagSet) {
@@ -91,7 +103,7 @@ func (o *Options) BindPull(f *pflag.FlagSet) {
 	f.Var(&places{&o.Maps, checkMap}, "registry-map",
 		"`ORIG=HOST[/PREFIX]`: where to pull images of the registry ORIG from; may be given again, or several with a semicolon: they are tried in order")
 	f.BoolVar(&o.SkipFallback, "skip-default-registry-fallback", o.SkipFallback, "do not pull from a registry whose mirrors all failed")
-	f.Var(&o.PullRetries, "image-download-retry", "how often a pull is tried again (default 4)")
+	o.bindPullRetry(f)
 	f.Var(&o.LayerRetries, "image-fs-extract-retry", "how often a layer is asked for anew that could not be read (default 0)")
 }
 

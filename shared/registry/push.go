@@ -32,7 +32,7 @@ type streamKey struct {
 // CheckPush tells whether pushing to a repository is allowed, by beginning an
 // upload and giving it up. It asks once for each repository.
 func (c *Client) CheckPush(ctx context.Context, repo name.Repository) error {
-	_, err := c.checks.get(ctx, sessionKey{push, repo.Name(), ""}, func(ctx context.Context) (struct{}, error) {
+	_, err := c.checks.get(ctx, sessionKey{role: push, repo: repo.Name()}, func(ctx context.Context) (struct{}, error) {
 		s, err := c.session(ctx, push, repo)
 		if err != nil {
 			return struct{}{}, err

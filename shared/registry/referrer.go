@@ -203,12 +203,15 @@ func (c *Client) listed(ctx context.Context, repo name.Repository, subject v1.Ha
 // following is the query of the next page, from a Link header of RFC 8288. Only the query
 // is taken from it: the list goes on at the same address.
 func following(link string) (query string, more bool) {
-	address, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(link), "<"), ">")
-	if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
-		return "", false
+	for one := range strings.SplitSeq(link, ",") { // no registry has commas in its addresses
+		address, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(one), "<"), ">")
+		if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
+			continue
+		}
+		_, query, more = strings.Cut(address, "?")
+		return query, more
 	}
-	_, query, more = strings.Cut(address, "?")
-	return query, more
+	return "", false
 }
 
 // listUnder is the index under a tag; an empty one where there is none.

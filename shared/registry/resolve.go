@@ -237,7 +237,7 @@ func (c *Client) failed(attempt string, r role, repo name.Repository, err error)
 	var opening *sessionError
 	if errors.As(err, &opening) && opening.session.repo == repo {
 		talk = opening.session
-	} else if s, ok := c.sessions.peek(sessionKey{r, repo.Name(), ""}); ok {
+	} else if s, ok := c.sessions.peek(sessionKey{role: r, repo: repo.Name()}); ok {
 		talk = s
 	}
 	return fail(attempt, talk, err)

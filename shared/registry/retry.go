@@ -29,7 +29,7 @@ type Retry struct {
 	Wait time.Duration
 	// Stall is how long a registry may be silent, before it answers a question
 	// or amid a blob either way, until the connection is given up; default one
-	// minute. To take in what it was sent it may need ten times as long.
+	// minute. To take in what it was sent, or to delete, it may need ten times as long.
 	Stall time.Duration
 	// Longest is how long a registry may ask to be left alone. If it asks for longer,
 	// that is a refusal. The default is to wait whatever is asked, up to five minutes.
@@ -79,7 +79,8 @@ func (r Retry) under(ctx context.Context) Retry {
 func (r Retry) refuses(asked time.Duration) bool { return r.Longest > 0 && asked > r.Longest }
 
 // intake is how many times longer a registry may be silent that has been sent
-// something: some check and copy it before they answer.
+// something, or asked to delete: some check and copy it before they answer, and Docker's
+// registry reads every tag there is, and leaves tags without anything if it is stopped.
 const intake = 10
 
 const (
@@ -194,6 +195,7 @@ func (e silenceError) Temporary() bool { return true }
 type retrying struct {
 	inner http.RoundTripper
 	retry Retry
+	pace  *Pace // nil for none
 
 	mu   sync.Mutex
 	seen map[string]bool // hosts that have answered
@@ -207,8 +209,14 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errSpent
 	}
 	for failed := 0; ; {
+		// Outside of once, where to wait would count as silence of the registry.
+		leave, err := t.pace.enter(ctx, req.URL.Host)
+		if err != nil {
+			return nil, err
+		}
 		resp, err := t.once(attempted(req, failed), retry.Stall)
-		if err == nil && !passing(resp.StatusCode) {
+		leave(resp)
+		if err == nil && !passing(resp.StatusCode) && !limited(resp) {
 			return resp, nil
 		}
 		failed++
@@ -217,7 +225,7 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		var asked time.Duration
 		if err == nil {
-			if asked = retryAfter(resp.Header, time.Now()); retry.refuses(asked) {
+			if asked = rest(resp.Header, time.Now()); retry.refuses(asked) {
 				return resp, nil
 			}
 			io.CopyN(io.Discard, resp.Body, maxErrorBody) // so that the connection can serve again
@@ -267,7 +275,7 @@ func (t *retrying) once(req *http.Request, patience time.Duration) (*http.Respon
 	switch {
 	case outgoing:
 		src.watched(watch)
-	case req.Method == http.MethodPut || req.Method == http.MethodPatch:
+	case req.Method == http.MethodPut || req.Method == http.MethodPatch || req.Method == http.MethodDelete:
 		watch.listen(intake)
 	default:
 		watch.listen(1)

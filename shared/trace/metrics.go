@@ -29,6 +29,7 @@ type metrics struct {
 	phases    metric.Float64Histogram
 	layers    metric.Int64Counter
 	runs      metric.Float64Gauge
+	cleaning  cleaning
 }
 
 // outlet is one place that metrics go to: a file, or a collector.
@@ -72,6 +73,7 @@ func newMetrics(res *resource.Resource, version string, outlets []outlet) *metri
 		metric.WithDescription("Compressed bytes of the layers of steps."))
 	m.runs, _ = meter.Float64Gauge("kaniko.run.duration", metric.WithUnit("s"),
 		metric.WithDescription("Duration of the whole."))
+	m.cleaning = newCleaning(meter)
 	_, _ = meter.Int64ObservableGauge("kaniko.memory.peak", metric.WithUnit("By"),
 		metric.WithDescription("The most memory that this process, or the largest of the commands it ran, had at once."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {

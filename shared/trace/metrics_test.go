@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/engine"
@@ -30,6 +31,11 @@ func work(ctx context.Context, t *testing.T, p *Provider, registry string) {
 	}
 	_, end := p.Observer().Phase(ctx, engine.Unpack)
 	end(nil)
+	p.Cleaned(ctx, Cleaning{
+		Cache: "registry.example/cache", Decided: map[Decided]int{{"delete", "ttl"}: 3}, Deletions: map[string]int{"deleted": 2},
+		Bytes: 100, Freed: 60, Oldest: time.Hour,
+	})
+	p.CleanedAll(ctx, time.Second, time.Unix(1_800_000_000, 0), nil)
 	client := &http.Client{Transport: p.Transport(http.DefaultTransport)}
 	r, err := http.NewRequestWithContext(ctx, "GET", registry+"/v2/app/blobs/sha256:hunter2", nil)
 	if err != nil {
@@ -80,6 +86,13 @@ func TestMetricsFile(t *testing.T) {
 		`kaniko_phase_duration_seconds_count{service_name="nightly",kaniko_phase="unpack"} 1`,
 		`kaniko_layer_size_bytes_total{service_name="nightly",kaniko_cache_result="miss"} 7`,
 		`# TYPE kaniko_run_duration_seconds gauge`,
+		`kaniko_cachegc_entries{service_name="nightly",kaniko_cache="registry.example/cache",kaniko_decision="delete",kaniko_rule="ttl"} 3`,
+		`kaniko_cachegc_deletions_total{service_name="nightly",kaniko_cache="registry.example/cache",kaniko_status="deleted"} 2`,
+		`kaniko_cachegc_size_bytes{service_name="nightly",kaniko_cache="registry.example/cache"} 100`,
+		`kaniko_cachegc_freed_bytes_total{service_name="nightly",kaniko_cache="registry.example/cache"} 60`,
+		`kaniko_cachegc_oldest_seconds{service_name="nightly",kaniko_cache="registry.example/cache"} 3600`,
+		`kaniko_cachegc_waited_seconds{service_name="nightly"} 1`,
+		`kaniko_cachegc_success_seconds{service_name="nightly"} 1.8e+09`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("the file has no line %s", want)
@@ -124,7 +137,8 @@ func TestMetrics_sent(t *testing.T) {
 			}
 			for _, want := range []string{
 				"http.client.request.duration", "kaniko.transfer.io", "kaniko.cache.steps", "kaniko.step.duration", "kaniko.phase.duration",
-				"kaniko.layer.size", "kaniko.run.duration",
+				"kaniko.layer.size", "kaniko.run.duration", "kaniko.cachegc.entries", "kaniko.cachegc.deletions", "kaniko.cachegc.size",
+				"kaniko.cachegc.freed", "kaniko.cachegc.oldest", "kaniko.cachegc.waited", "kaniko.cachegc.success",
 			} {
 				if !slices.Contains(names, want) {
 					t.Errorf("no metric %s among %q", want, names)

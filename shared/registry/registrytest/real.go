@@ -19,6 +19,8 @@ type RealConfig struct {
 	TLS Pair
 	// Clients are asked for a certificate of this authority; needs TLS.
 	Clients *Authority
+	// KeepsAll refuses to delete, as the registry does that nobody told otherwise.
+	KeepsAll bool
 	// Mirrors is the URL of a registry that this one hands on what it has not got
 	// from; it can then only be pulled from.
 	Mirrors string
@@ -86,9 +88,9 @@ func (c *RealConfig) config(t testing.TB, dir, host string) string {
 	}
 	config := fmt.Sprintf(`version: 0.1
 log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}
+storage: {filesystem: {rootdirectory: %q}, delete: {enabled: %t}}
 http: {addr: %q%s}
-`, filepath.Join(dir, "data"), host, tls)
+`, filepath.Join(dir, "data"), !c.KeepsAll, host, tls)
 	if c.Htpasswd != "" {
 		passwords := filepath.Join(dir, "htpasswd")
 		if err := os.WriteFile(passwords, []byte(c.Htpasswd), 0o600); err != nil {

@@ -234,11 +234,13 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 	// that stand for nothing.
 	deleting, stop := outlasting(ctx, finish)
 	defer stop()
-	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags})
+	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags, Used: e.Used})
 	var answer *registry.Error
 	switch {
 	case err == nil:
 		return Deleted, nil
+	case errors.Is(err, place.ErrUsed):
+		return Used, nil
 	case errors.Is(err, registry.ErrLocked):
 		return Locked, nil
 	case errors.Is(err, registry.ErrUnsupported),

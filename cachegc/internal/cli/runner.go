@@ -243,6 +243,9 @@ func (r *runner) plan(ctx context.Context) error {
 // run is the command of that name. The plan of a cache is made and done before that of the
 // next.
 func (r *runner) run(ctx context.Context) error {
+	if r.flags.output == "-" {
+		return command.UsageError(r.command, "--output=- is for the command plan: run writes the plan anew for each cache")
+	}
 	all := r.newPlan()
 	return r.each(ctx, func(ctx context.Context, t target, p place.Place) error {
 		if err := apply.Probe(ctx, p); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,12 @@ func killed(t *testing.T, spec string, entries, kills int, within time.Duration)
 	for i := range entries {
 		if _, err := c.Get(context.Background(), placetest.Definition(fmt.Sprint("word", i)).Key()); (err == nil) != stays(i) {
 			t.Errorf("entry %d: %v", i, err)
+		}
+	}
+	if dir, ok := strings.CutPrefix(spec, "oci:"); ok {
+		blobs, err := os.ReadDir(filepath.Join(dir, "blobs", "sha256"))
+		if most := 3*len(want) + 3; err != nil || len(blobs) > most { // config, layer and manifest; and those of the state
+			t.Errorf("there are %d blobs, more than %d, %v", len(blobs), most, err)
 		}
 	}
 	t.Logf("killed %d times; %d of %d entries are left", died, len(got), entries)

@@ -79,7 +79,7 @@ func TestTraced(t *testing.T) {
 		t.Errorf("in place, the command does not see the trace:\n%s", said)
 	}
 	j.run(j.traced("grpc"), inspect, "explain", "--cache-repo="+app+"/cache", app+":1")
-	said = j.run(j.traced("http/protobuf"), cachegc, "run", app+"/cache", "--ttl=1ns", "--grace=0")
+	said = j.run(j.traced("http/protobuf"), cachegc, "run", app+"/cache", "--ttl=1ns", "--grace=0", "--force-large")
 	if !strings.Contains(said, "\ndeleted ") {
 		t.Errorf("nothing was cleaned:\n%s", said)
 	}

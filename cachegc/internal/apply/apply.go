@@ -144,7 +144,7 @@ func Run(ctx context.Context, p place.Place, c *plan.Cache, o Options) (Result, 
 			err = r.untag(ctx, tag)
 		}
 	}
-	if err == nil && r.result.Counts[Deleted] > 0 {
+	if err == nil { // also if nothing was deleted: one that was killed may have left this undone
 		_, err = p.Settle(ctx, o.Now(), o.Grace)
 	}
 	done := 0

@@ -22,7 +22,7 @@ func floors() []floor {
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/progress", "shared/timeline", "shared/command"}},
-		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote", "inspect/internal/source", "inspect/internal/output"}},
+		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote", "inspect/internal/source", "inspect/internal/output", "inspect/internal/signed"}},
 		{"7, layers with an index", []string{"inspect/internal/toc"}},
 		{"7, what fetches, and what runs commands", []string{"executor/internal/buildcontext/git", "executor/internal/buildcontext/archive", "executor/internal/buildcontext/object", "executor/internal/reaper"}},
 		{"7, object stores", []string{"executor/internal/buildcontext/gcs", "executor/internal/buildcontext/s3", "executor/internal/buildcontext/azblob"}},

@@ -83,8 +83,7 @@ func restrictions() []restriction {
 	}, {
 		imports: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		allowed: func(importer, file string) bool {
-			return strings.HasSuffix(importer, "/internal/cli") || importer == "shared/command" ||
-				strings.HasPrefix(importer, "shared/") && path.Base(file) == "flags.go"
+			return strings.HasSuffix(importer, "/internal/cli") || importer == "shared/command" || path.Base(file) == "flags.go"
 		},
 		where: "*/internal/cli, shared/command and files called flags.go (options own their flags)",
 	}, {

@@ -156,8 +156,8 @@ func hashOf(t *testing.T, image name.Digest) v1.Hash {
 	return h
 }
 
-// attach puts a layer to an image as the one that it was made of.
-func attach(t *testing.T, image name.Digest, tag string, m *v1.Manifest, l v1.Descriptor, raw []byte) {
+// attachLayer puts a layer to an image as the one that it was made of.
+func attachLayer(t *testing.T, image name.Digest, tag string, m *v1.Manifest, l v1.Descriptor, raw []byte) {
 	t.Helper()
 	c := registry.New(registry.Config{})
 	if err := c.PushBlob(t.Context(), image.Context(), raw); err != nil {
@@ -199,7 +199,7 @@ func copyAttached(t *testing.T, from, to name.Digest) {
 	n := 0
 	attachedTo(t, from, func(tag string, m *v1.Manifest, l v1.Descriptor, raw []byte) {
 		n++
-		attach(t, to, tag, m, l, raw)
+		attachLayer(t, to, tag, m, l, raw)
 	})
 	if n == 0 {
 		t.Fatal("nothing was attached")
@@ -235,7 +235,7 @@ func forge(t *testing.T, from, to name.Digest) {
 			}
 		}
 		n++
-		attach(t, to, tag, m, l, raw)
+		attachLayer(t, to, tag, m, l, raw)
 	})
 	if n == 0 {
 		t.Fatal("nothing was attached")

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/kaniko-suite/kaniko/inspect/internal/describe"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 )
 
@@ -36,16 +35,18 @@ const (
 
 // Item is something that is attached.
 type Item struct {
-	Kind         string            `json:"kind"`
-	Digest       string            `json:"digest"` // of the manifest, or of the layer under a tag
-	MediaType    string            `json:"mediaType,omitempty"`
-	ArtifactType string            `json:"artifactType,omitempty"`
-	Size         int64             `json:"size"`
-	Predicate    string            `json:"predicateType,omitempty"`
-	Tag          string            `json:"tag,omitempty"` // cosign's, that it is under; empty if it refers
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Referrers    []Item            `json:"referrers,omitempty"`
-	desc         v1.Descriptor
+	Kind         string `json:"kind"`
+	Digest       string `json:"digest"` // of the manifest, or of the layer under a tag
+	MediaType    string `json:"mediaType,omitempty"`
+	ArtifactType string `json:"artifactType,omitempty"`
+	Size         int64  `json:"size"`
+	Predicate    string `json:"predicateType,omitempty"`
+	// Tag is cosign's that it is under, and InIndex the digest of the manifest that has
+	// it and stands in the image's index. Without either it refers to what it is about.
+	Tag         string            `json:"tag,omitempty"`
+	InIndex     string            `json:"inIndex,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Referrers   []Item            `json:"referrers,omitempty"`
 }
 
 // Finder finds what is attached to images of a repository.
@@ -60,6 +61,15 @@ type Finder struct {
 func (f *Finder) Find(ctx context.Context, digest v1.Hash) ([]Item, error) {
 	f.left = maxItems
 	return f.find(ctx, digest, 0)
+}
+
+// Named is [Finder.Find] of a digest in writing.
+func (f *Finder) Named(ctx context.Context, digest string) ([]Item, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil {
+		return nil, fmt.Errorf("find what is attached to %q: %w", digest, err)
+	}
+	return f.Find(ctx, h)
 }
 
 func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, error) {
@@ -87,6 +97,13 @@ func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, e
 		}
 		all = append(all, item)
 	}
+	tagged, err := f.allTagged(ctx, digest)
+	return append(all, tagged...), err
+}
+
+// allTagged is what is under cosign's tags for a digest.
+func (f *Finder) allTagged(ctx context.Context, digest v1.Hash) ([]Item, error) {
+	var all []Item
 	for _, suffix := range []string{"sig", "att", "sbom"} {
 		tagged, err := f.tagged(ctx, digest, suffix)
 		if err != nil {
@@ -101,24 +118,37 @@ func (f *Finder) find(ctx context.Context, digest v1.Hash, depth int) ([]Item, e
 func (f *Finder) referrer(ctx context.Context, d v1.Descriptor) (Item, error) {
 	i := Item{
 		Digest: d.Digest.String(), MediaType: string(d.MediaType), ArtifactType: d.ArtifactType, Size: d.Size,
-		Annotations: d.Annotations, desc: d,
+		Annotations: d.Annotations, Predicate: predicateOf(d.Annotations),
 	}
-	i.Predicate = predicateOf(d.Annotations)
-	if d.ArtifactType == "" || speaksOf(d.ArtifactType) && i.Predicate == "" {
-		raw, m, err := f.manifest(ctx, f.Repository.Digest(d.Digest.String()))
-		if err != nil {
-			return i, err
-		}
-		if m == nil {
-			return i, nil // gone since it was listed
-		}
-		if i.ArtifactType, _ = describe.Artifact(raw); len(m.Layers) > 0 && i.ArtifactType == "" {
-			i.ArtifactType = string(m.Layers[0].MediaType)
-		}
-		i.Annotations, i.Predicate = m.Annotations, predicateOf(m.Annotations)
+	var err error
+	if i.ArtifactType == "" || speaksOf(i.ArtifactType) && i.Predicate == "" {
+		err = f.complete(ctx, &i, d.Digest)
 	}
 	i.Kind = kindOf(i.ArtifactType, i.Predicate)
-	return i, nil
+	return i, err
+}
+
+// complete adds what an item's manifest says, if it is still there.
+func (f *Finder) complete(ctx context.Context, i *Item, digest v1.Hash) error {
+	m, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
+	if err != nil || m == nil {
+		return err
+	}
+	i.ArtifactType, i.Annotations, i.Predicate = typeOf(m), m.Annotations, predicateOf(m.Annotations)
+	return nil
+}
+
+// typeOf is what a manifest says that it is: by its type, the one of its configuration if
+// that is of its own kind, or that of its content.
+func typeOf(m *v1.Manifest) string {
+	kind := m.ArtifactType
+	if kind == "" && !m.Config.MediaType.IsConfig() && m.Config.MediaType != emptyType {
+		kind = string(m.Config.MediaType)
+	}
+	if kind == "" && len(m.Layers) > 0 {
+		kind = string(m.Layers[0].MediaType)
+	}
+	return kind
 }
 
 // tagName is cosign's tag for what is attached to a digest.
@@ -130,13 +160,13 @@ func tagName(repo name.Repository, digest v1.Hash, suffix string) name.Tag {
 // statement or a list of its own.
 func (f *Finder) tagged(ctx context.Context, digest v1.Hash, suffix string) ([]Item, error) {
 	tag := tagName(f.Repository, digest, suffix)
-	_, m, err := f.manifest(ctx, tag)
+	m, err := f.manifest(ctx, tag)
 	if err != nil || m == nil {
 		return nil, err
 	}
 	var all []Item
 	for _, l := range m.Layers {
-		i := Item{Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size, Tag: tag.TagStr(), Predicate: l.Annotations["predicateType"], desc: l}
+		i := Item{Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size, Tag: tag.TagStr(), Predicate: l.Annotations["predicateType"]}
 		switch suffix {
 		case "sig":
 			i.Kind = Signature
@@ -151,19 +181,19 @@ func (f *Finder) tagged(ctx context.Context, digest v1.Hash, suffix string) ([]I
 }
 
 // manifest reads a manifest; nil if it is not there.
-func (f *Finder) manifest(ctx context.Context, ref name.Reference) ([]byte, *v1.Manifest, error) {
+func (f *Finder) manifest(ctx context.Context, ref name.Reference) (*v1.Manifest, error) {
 	raw, err := f.Client.Manifest(ctx, ref, maxManifest)
 	if errors.Is(err, registry.ErrNotFound) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(raw.Raw))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the manifest %s: %w", ref.Name(), err)
+		return nil, fmt.Errorf("read the manifest %s: %w", ref.Name(), err)
 	}
-	return raw.Raw, m, nil
+	return m, nil
 }
 
 // What statements are called where they are kept.
@@ -171,6 +201,7 @@ const (
 	bundleType   = "application/vnd.dev.sigstore.bundle"
 	inTotoType   = "application/vnd.in-toto+json"
 	envelopeType = "application/vnd.dsse.envelope.v1+json"
+	emptyType    = "application/vnd.oci.empty.v1+json"
 	// SignType is the predicate of a statement that says nothing but that an image is
 	// signed, as cosign makes it.
 	SignType = "https://sigstore.dev/cosign/sign/v1"
@@ -198,11 +229,11 @@ func kindOf(artifactType, predicate string) string {
 		return Provenance
 	case isList(predicate), isList(artifactType):
 		return SBOM
-	case speaksOf(artifactType) && predicate == "" && strings.HasPrefix(artifactType, bundleType):
+	case predicate == "" && strings.HasPrefix(artifactType, bundleType):
 		return Signature
 	case speaksOf(artifactType):
 		return Attestation
-	case strings.Contains(artifactType, "signature"), strings.Contains(artifactType, "cosign.artifact.sig"):
+	case strings.Contains(artifactType, "signature"), strings.Contains(artifactType, "cosign.artifact.sig"), strings.Contains(artifactType, "simplesigning"):
 		return Signature
 	}
 	return Other

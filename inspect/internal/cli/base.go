@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -44,7 +43,7 @@ the registry does not allow to see it.`,
 		RunE: runs(env, &c.access, c),
 	}
 	fs := cmd.Flags()
-	c.bindPlatform(fs, oneOf)
+	c.bindPlatform(fs, onePlatform)
 	fs.StringArrayVar(&c.candidates, "candidate", nil, "`image` that may be the base, as REF; repeatable")
 	c.bindOutput(fs)
 	c.access.bind(fs)
@@ -53,10 +52,7 @@ the registry does not allow to see it.`,
 
 // baseDocument is the answer.
 type baseDocument struct {
-	Version  int    `json:"version"`
-	Name     string `json:"name"`
-	Digest   string `json:"digest"`
-	Platform string `json:"platform,omitempty"`
+	header
 	lineage
 }
 
@@ -80,17 +76,11 @@ func (c *baseCommand) look(ctx context.Context, s *session, args []string) error
 	if err != nil {
 		return err
 	}
-	doc := &baseDocument{Version: documentVersion, Name: args[0], Digest: img.Descriptor.Digest.String()}
-	if img.Platform.OS != "" {
-		doc.Platform = img.Platform.String()
-	}
+	doc := &baseDocument{header: headerOf(args[0], img)}
 	if doc.lineage, err = s.lineage(ctx, opened, img, c.candidates); err != nil {
 		return err
 	}
-	if err := c.print(s, doc, func(w io.Writer) error {
-		_, err := io.WriteString(w, doc.table())
-		return err
-	}); err != nil {
+	if err := c.print(s, doc); err != nil {
 		return err
 	}
 	switch doc.State {

@@ -5,21 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare/report"
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 	"github.com/kaniko-suite/kaniko/shared/command"
-)
-
-// The exit codes of inspect diff, which are its answers.
-const (
-	exitDifferent = 1
-	exitEqual     = 3 // equal under the rules only, if that is to be told apart
 )
 
 // diffFlags are the flags of inspect diff.
@@ -77,7 +70,7 @@ is not there, or the registry does not allow to see it.`,
 				return command.UsageError(cmd, "%v", err)
 			}
 			if err := d.run(cmd.Context(), args[0], args[1]); err != nil {
-				return coded{err}
+				return answered(err)
 			}
 			return d.status()
 		},
@@ -108,27 +101,16 @@ func (d *differ) check() (err error) {
 	if d.fails, err = compare.ParseFailOn(d.failOn); err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
 	}
-	if !knownForm(d.output) {
-		return fmt.Errorf("--output is %q: it must be one of %s", d.output, strings.Join(report.Forms(), ", "))
+	if err := output.Check(d.output, report.Forms()); err != nil {
+		return err
 	}
-	if d.platform != "" {
-		if o.Platform, err = v1.ParsePlatform(d.platform); err != nil {
-			return fmt.Errorf("--platform: %w", err)
-		}
+	if o.Platform, err = readPlatform(d.platform); err != nil {
+		return err
 	}
 	if d.squash && o.Level < compare.Files {
 		return errors.New("--squash is about files: --level must be files or content")
 	}
 	return d.trace.Check()
-}
-
-func knownForm(name string) bool {
-	for _, form := range report.Forms() {
-		if form == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *differ) readRules() error {
@@ -154,7 +136,7 @@ func (d *differ) run(ctx context.Context, a, b string) error {
 		if d.result, err = s.compareSources(ctx, a, b, d.options); err != nil {
 			return err
 		}
-		s.shown.Close()
+		s.unveil()
 		if err := report.Write(d.env.Stdout, d.output, d.result, report.Options{Ignored: d.showIgnored}); err != nil {
 			return toolError{err}
 		}
@@ -166,7 +148,7 @@ func (d *differ) run(ctx context.Context, a, b string) error {
 func (d *differ) status() error {
 	switch {
 	case d.fails.Met(d.result):
-		return command.Status(exitDifferent)
+		return command.Status(exitNo)
 	case d.distinguish && d.result.Verdict == compare.Equal:
 		return command.Status(exitEqual)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -63,9 +62,7 @@ func (d *digestCommand) check() (err error) {
 
 // digestDocument is the answer.
 type digestDocument struct {
-	Version   int           `json:"version"`
-	Name      string        `json:"name"`
-	Digest    string        `json:"digest"`
+	header
 	Expected  string        `json:"expected,omitempty"`
 	Manifests []digestEntry `json:"manifests,omitempty"`
 }
@@ -82,24 +79,7 @@ func (d *digestCommand) look(ctx context.Context, s *session, args []string) err
 	if err != nil {
 		return err
 	}
-	err = d.print(s, doc, func(w io.Writer) error {
-		if len(doc.Manifests) == 0 {
-			_, err := fmt.Fprintln(w, doc.Digest)
-			return err
-		}
-		rows := output.NewRows()
-		rows.Add(doc.Digest)
-		for _, m := range doc.Manifests {
-			what := m.Platform
-			if m.Attestation {
-				what = "attestation"
-			}
-			rows.Add(m.Digest, what)
-		}
-		_, err := io.WriteString(w, rows.String())
-		return err
-	})
-	if err != nil {
+	if err := d.print(s, doc); err != nil {
 		return err
 	}
 	if d.expect != "" && doc.Digest != d.expected.String() {
@@ -110,7 +90,7 @@ func (d *digestCommand) look(ctx context.Context, s *session, args []string) err
 }
 
 func (d *digestCommand) answer(ctx context.Context, s *session, spec string) (*digestDocument, error) {
-	doc := &digestDocument{Version: documentVersion, Name: spec, Expected: d.expect}
+	doc := &digestDocument{header: header{Version: documentVersion, Name: spec}, Expected: d.expect}
 	if source.IsReference(spec) && d.want == nil && !d.recursive {
 		h, err := s.client.Head(ctx, spec)
 		if err != nil {
@@ -129,21 +109,39 @@ func (d *digestCommand) answer(ctx context.Context, s *session, spec string) (*d
 		if err != nil {
 			return nil, err
 		}
-		doc.Digest = all[0].Descriptor.Digest.String()
+		doc.header = headerOf(spec, all[0])
 	}
-	if !d.recursive || opened.Index == nil {
-		return doc, nil
+	if d.recursive && opened.Index != nil {
+		return doc, doc.list(opened)
 	}
-	all, err := opened.Descriptors()
+	return doc, nil
+}
+
+// list adds what an index lists.
+func (d *digestDocument) list(index *source.Source) error {
+	all, err := index.Descriptors()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, m := range all {
 		e := digestEntry{Digest: m.Digest.String(), MediaType: string(m.MediaType), Attestation: source.IsAttestation(m)}
 		if m.Platform != nil && !e.Attestation {
 			e.Platform = m.Platform.String()
 		}
-		doc.Manifests = append(doc.Manifests, e)
+		d.Manifests = append(d.Manifests, e)
 	}
-	return doc, nil
+	return nil
+}
+
+func (d *digestDocument) table() string {
+	rows := output.NewRows()
+	rows.Add(d.Digest)
+	for _, m := range d.Manifests {
+		what := m.Platform
+		if m.Attestation {
+			what = "attestation"
+		}
+		rows.Add(m.Digest, what)
+	}
+	return rows.String()
 }

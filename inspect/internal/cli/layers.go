@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"path"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/kaniko-suite/kaniko/inspect/internal/describe"
 	"github.com/kaniko-suite/kaniko/inspect/internal/files"
 	"github.com/kaniko-suite/kaniko/inspect/internal/output"
+	"github.com/kaniko-suite/kaniko/inspect/internal/source"
 	"github.com/kaniko-suite/kaniko/shared/command"
 )
 
@@ -33,17 +33,14 @@ what made them. No layer is read, but for --files, which lists what each has,
 marks of deletions included; of layers of estargz and zstd:chunked that is known
 from their index.
 
-` + names + `
-
-Exit codes: 0; 2 if the command line is wrong or something did not work; 5 if
-the image is not there, or the registry does not allow to see it.`,
+` + names + "\n\n" + usualCodes,
 		Example: `  inspect layers registry.example/app:1
   inspect layers --files='*.conf' registry.example/app:1`,
 		Args: cobra.ExactArgs(1),
 		RunE: runs(env, &c.access, c),
 	}
 	fs := cmd.Flags()
-	c.bindPlatform(fs, "`platform` of an index that is meant (default linux and this machine's)")
+	c.bindPlatform(fs, onePlatform)
 	fs.StringVar(&c.files, "files", "", "list the entries of each layer whose name, or whole path if there is a slash in it, matches `GLOB`; all without one")
 	fs.Lookup("files").NoOptDefVal = allFiles
 	c.bindOutput(fs)
@@ -60,11 +57,9 @@ func (c *layersCommand) check() error {
 
 // layersDocument is the answer.
 type layersDocument struct {
-	Version  int           `json:"version"`
-	Name     string        `json:"name"`
-	Digest   string        `json:"digest"`
-	Platform string        `json:"platform,omitempty"`
-	Layers   []listedLayer `json:"layers"`
+	header
+	Layers []listedLayer `json:"layers"`
+	files  bool          // are listed
 }
 
 type listedLayer struct {
@@ -86,25 +81,30 @@ func (c *layersCommand) look(ctx context.Context, s *session, args []string) err
 	if err != nil {
 		return err
 	}
-	doc := &layersDocument{Version: documentVersion, Name: args[0], Digest: d.Digest, Platform: d.Platform, Layers: []listedLayer{}}
+	doc := &layersDocument{header: headerOf(args[0], img), Layers: []listedLayer{}, files: c.files != ""}
 	for _, l := range d.Layers {
 		doc.Layers = append(doc.Layers, listedLayer{Layer: l})
 	}
-	if c.files != "" {
-		layers, err := files.Layers(img)
-		if err != nil {
-			return err
-		}
-		for n, l := range layers {
-			if err := c.list(ctx, &doc.Layers[n], l); err != nil {
-				return fmt.Errorf("list the files of %s: %w", args[0], err)
-			}
+	if doc.files {
+		if err := c.listAll(ctx, doc, img); err != nil {
+			return fmt.Errorf("list the files of %s: %w", args[0], err)
 		}
 	}
-	return c.print(s, doc, func(w io.Writer) error {
-		_, err := io.WriteString(w, c.table(doc))
+	return c.print(s, doc)
+}
+
+// listAll adds what the layers have.
+func (c *layersCommand) listAll(ctx context.Context, doc *layersDocument, img source.Image) error {
+	layers, err := files.Layers(img)
+	if err != nil {
 		return err
-	})
+	}
+	for n, l := range layers {
+		if err := c.list(ctx, &doc.Layers[n], l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // list adds what a layer has.
@@ -137,16 +137,12 @@ func (c *layersCommand) matches(p string) bool {
 	return ok && err == nil
 }
 
-func (c *layersCommand) table(doc *layersDocument) string {
-	if c.files == "" {
-		rows := output.NewRows("LAYER", "DIGEST", "DIFFID", "SIZE", "FORMAT", "MADE BY")
-		for _, l := range doc.Layers {
-			rows.Add(fmt.Sprint(l.N), output.Short(l.Digest), output.Short(l.DiffID), output.Size(l.Size), l.Format, output.Clip(l.CreatedBy, 60))
-		}
-		return rows.String()
+func (d *layersDocument) table() string {
+	if !d.files {
+		return d.summary()
 	}
 	var b strings.Builder
-	for i, l := range doc.Layers {
+	for i, l := range d.Layers {
 		if i > 0 {
 			b.WriteString("\n")
 		}
@@ -158,4 +154,17 @@ func (c *layersCommand) table(doc *layersDocument) string {
 		b.WriteString(fileRows(l.Files).String())
 	}
 	return b.String()
+}
+
+// summary has a line for each layer.
+func (d *layersDocument) summary() string {
+	rows := output.NewRows("LAYER", "DIGEST", "DIFFID", "SIZE", "FORMAT", "INDEX", "MADE BY")
+	for _, l := range d.Layers {
+		index := "-"
+		if l.TOC != "" {
+			index = output.Short(l.TOC)
+		}
+		rows.Add(fmt.Sprint(l.N), output.Short(l.Digest), output.Short(l.DiffID), output.Size(l.Size), l.Format, index, output.Clip(l.CreatedBy, 60))
+	}
+	return rows.String()
 }

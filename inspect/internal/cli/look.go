@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kaniko-suite/kaniko/inspect/internal/files"
 	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 	"github.com/kaniko-suite/kaniko/inspect/internal/source"
 	"github.com/kaniko-suite/kaniko/shared/command"
@@ -19,12 +21,19 @@ import (
 // it, and never changed.
 const documentVersion = 1
 
-// exitNo is the answer no: a digest is another, a base is outdated.
-const exitNo = exitDifferent
-
 // forms of names, for the help of each command.
 const names = `REF is a reference, oci:DIR, oci:DIR:NAME or oci:DIR@DIGEST, docker-archive:FILE,
 tar:FILE or dir:DIR.`
+
+// usualCodes are the exit codes of commands whose answer is never no.
+const usualCodes = `Exit codes: 0; 2 if the command line is wrong or something did not work; 5 if what
+is asked for is not there, or the registry does not allow to see it.`
+
+// onePlatform and allPlatforms say what --platform is for.
+const (
+	onePlatform  = "`platform` of an index that is meant (default linux and this machine's)"
+	allPlatforms = "`platform` to show of an index; all of them without"
+)
 
 // looking is what commands share that look at one image.
 type looking struct {
@@ -45,16 +54,26 @@ func (l *looking) bindOutput(fs *pflag.FlagSet) {
 // check reads the flags.
 func (l *looking) check() (err error) {
 	if l.output != "" {
-		if err := output.Check(l.output); err != nil {
+		if err := output.Check(l.output, output.Forms()); err != nil {
 			return err
 		}
 	}
-	if l.platform != "" {
-		if l.want, err = v1.ParsePlatform(l.platform); err != nil {
-			return fmt.Errorf("--platform: %w", err)
-		}
+	if l.want, err = readPlatform(l.platform); err != nil {
+		return err
 	}
 	return l.trace.Check()
+}
+
+// readPlatform reads the flag --platform; nil if it is not given.
+func readPlatform(text string) (*v1.Platform, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p, err := v1.ParsePlatform(text)
+	if err != nil {
+		return nil, fmt.Errorf("--platform: %w", err)
+	}
+	return p, nil
 }
 
 // ours is the platform that is meant where none is named, and an index has several.
@@ -70,14 +89,43 @@ func (l *looking) one(ctx context.Context, s *session, spec string) (*source.Sou
 	return opened, img, err
 }
 
+// header is what the JSON of every answer begins with.
+type header struct {
+	Version  int    `json:"version"`
+	Name     string `json:"name"`
+	Digest   string `json:"digest"`
+	Platform string `json:"platform,omitempty"`
+}
+
+func headerOf(spec string, img source.Image) header {
+	h := header{Version: documentVersion, Name: spec, Digest: img.Descriptor.Digest.String()}
+	if img.Platform.OS != "" {
+		h.Platform = img.Platform.String()
+	}
+	return h
+}
+
+// document is an answer: its fields are the JSON, and people get a table.
+type document interface{ table() string }
+
+// filesOf opens the files of the image that a name means.
+func (l *looking) filesOf(ctx context.Context, s *session, spec string) (*files.FS, source.Image, error) {
+	_, img, err := l.one(ctx, s, spec)
+	if err != nil {
+		return nil, img, err
+	}
+	f, err := files.Open(spec, os.TempDir(), img)
+	return f, img, err
+}
+
 // print prints an answer.
-func (l *looking) print(s *session, document any, table func(io.Writer) error) error {
-	s.shown.Close()
+func (l *looking) print(s *session, d document) error {
+	s.unveil()
 	var err error
 	if l.output == output.JSON {
-		err = output.WriteJSON(s.env.Stdout, document)
+		err = output.WriteJSON(s.env.Stdout, d)
 	} else {
-		err = table(s.env.Stdout)
+		_, err = io.WriteString(s.env.Stdout, d.table())
 	}
 	if err != nil {
 		return toolError{fmt.Errorf("write the answer: %w", err)}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -32,16 +31,13 @@ when it was made, its layers and what made them, base, labels, how it is run, an
 which signatures, attestations and lists of software are attached. No layer is
 read.
 
-` + names + `
-
-Exit codes: 0; 2 if the command line is wrong or something did not work; 5 if
-the image is not there, or the registry does not allow to see it.`,
+` + names + "\n\n" + usualCodes,
 		Args: cobra.ExactArgs(1),
 		RunE: runs(env, &c.access, c),
 	}
 	fs := cmd.Flags()
-	c.bindPlatform(fs, "`platform` to show of an index; all of them without")
-	fs.BoolVar(&c.attached, "attached", true, "ask the registry what is attached to the image")
+	c.bindPlatform(fs, allPlatforms)
+	fs.BoolVar(&c.attached, "attached", true, "look for what is attached to the image, in its index and by asking the registry")
 	c.bindOutput(fs)
 	c.access.bind(fs)
 	return cmd
@@ -49,15 +45,14 @@ the image is not there, or the registry does not allow to see it.`,
 
 // showDocument is the answer.
 type showDocument struct {
-	Version     int               `json:"version"`
-	Name        string            `json:"name"`
-	Digest      string            `json:"digest"`
+	header
 	MediaType   string            `json:"mediaType"`
 	Annotations map[string]string `json:"annotations,omitempty"` // an index's
 	Images      []shownImage      `json:"images"`
 	// Attestations are how many manifests of the index say something of another.
 	Attestations int             `json:"attestations,omitempty"`
 	Attached     []attached.Item `json:"attached,omitempty"` // to an index
+	index        bool
 }
 
 type shownImage struct {
@@ -66,40 +61,37 @@ type shownImage struct {
 }
 
 func (c *showCommand) look(ctx context.Context, s *session, args []string) error {
-	doc, err := c.answer(ctx, s, args[0])
+	opened, err := source.Open(ctx, s.client, args[0])
 	if err != nil {
 		return err
 	}
-	return c.print(s, doc, func(w io.Writer) error {
-		_, err := io.WriteString(w, doc.table())
+	doc, err := c.answer(opened)
+	if err != nil {
 		return err
-	})
+	}
+	if c.attached {
+		if err := doc.attach(ctx, s, opened); err != nil {
+			return err
+		}
+	}
+	return c.print(s, doc)
 }
 
-func (c *showCommand) answer(ctx context.Context, s *session, spec string) (*showDocument, error) {
-	opened, err := source.Open(ctx, s.client, spec)
-	if err != nil {
-		return nil, err
+// answer is what the image and its index say of themselves.
+func (c *showCommand) answer(opened *source.Source) (*showDocument, error) {
+	doc := &showDocument{
+		header:    header{Version: documentVersion, Name: opened.Name, Digest: opened.Digest.String()},
+		MediaType: string(opened.MediaType), Images: []shownImage{}, index: opened.Index != nil,
 	}
-	doc := &showDocument{Version: documentVersion, Name: spec, Digest: opened.Digest.String(), MediaType: string(opened.MediaType), Images: []shownImage{}}
-	var finder *attached.Finder
-	if c.attached && opened.Repository != nil {
-		finder = &attached.Finder{Client: s.client, Repository: *opened.Repository}
-	}
-	if opened.Index != nil {
+	if doc.index {
 		m, err := opened.Index.IndexManifest()
 		if err != nil {
-			return nil, fmt.Errorf("read the index %s: %w", spec, err)
+			return nil, fmt.Errorf("read the index %s: %w", opened.Name, err)
 		}
 		doc.Annotations = m.Annotations
 		for _, d := range m.Manifests {
 			if source.IsAttestation(d) {
 				doc.Attestations++
-			}
-		}
-		if finder != nil {
-			if doc.Attached, err = finder.Find(ctx, opened.Digest); err != nil {
-				return nil, err
 			}
 		}
 	}
@@ -108,18 +100,39 @@ func (c *showCommand) answer(ctx context.Context, s *session, spec string) (*sho
 		return nil, err
 	}
 	for _, i := range images {
-		shown := shownImage{}
-		if shown.Image, err = describe.Of(i); err != nil {
+		d, err := describe.Of(i)
+		if err != nil {
 			return nil, err
 		}
-		if finder != nil {
-			if shown.Attached, err = finder.Find(ctx, i.Descriptor.Digest); err != nil {
-				return nil, err
-			}
-		}
-		doc.Images = append(doc.Images, shown)
+		doc.Images = append(doc.Images, shownImage{Image: d})
 	}
 	return doc, nil
+}
+
+// attach adds what others say of the image: in its index and, in a registry, beside it.
+func (d *showDocument) attach(ctx context.Context, s *session, opened *source.Source) error {
+	within, err := attached.InIndex(opened)
+	if err != nil {
+		return err
+	}
+	find := func(context.Context, string) ([]attached.Item, error) { return nil, nil }
+	if opened.Repository != nil {
+		find = (&attached.Finder{Client: s.client, Repository: *opened.Repository}).Named
+	}
+	if d.index {
+		if d.Attached, err = find(ctx, d.Digest); err != nil {
+			return err
+		}
+	}
+	for n := range d.Images {
+		i := &d.Images[n]
+		beside, err := find(ctx, i.Digest)
+		if err != nil {
+			return err
+		}
+		i.Attached = append(within[i.Digest], beside...)
+	}
+	return nil
 }
 
 func (d *showDocument) table() string {
@@ -128,17 +141,16 @@ func (d *showDocument) table() string {
 	top.Add("name", d.Name)
 	top.Add("digest", d.Digest)
 	top.Add("type", d.MediaType)
-	index := len(d.Images) != 1 || d.Images[0].Digest != d.Digest
-	if index {
-		keyed(top, "annotation", d.Annotations)
-		if d.Attestations > 0 {
-			top.Add("attestations", fmt.Sprint(d.Attestations))
-		}
+	keyed(top, "annotation", d.Annotations)
+	if d.Attestations > 0 {
+		top.Add("attestations", fmt.Sprint(d.Attestations))
+	}
+	if len(d.Attached) > 0 {
 		top.Add("attached", summary(d.Attached))
 	}
 	b.WriteString(top.String())
 	for _, i := range d.Images {
-		b.WriteString("\n" + i.table(index))
+		b.WriteString("\n" + i.table(d.index))
 	}
 	return b.String()
 }
@@ -154,7 +166,7 @@ func (i *shownImage) table(inIndex bool) string {
 	if inIndex {
 		say("digest", i.Digest)
 	}
-	say("size", fmt.Sprintf("%s in %d layers", output.Size(i.Size), len(i.Layers)))
+	say("size", output.Size(i.Size))
 	say("created", i.Created)
 	say("author", i.Author)
 	if i.Base != nil {
@@ -211,9 +223,6 @@ func summary(all []attached.Item) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(n)) {
 		parts = append(parts, fmt.Sprintf("%d %s", n[k], k))
-	}
-	if len(parts) == 0 {
-		return ""
 	}
 	return strings.Join(parts, ", ")
 }

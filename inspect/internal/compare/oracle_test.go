@@ -19,8 +19,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
-// update writes the table of what others see into docs/inspect-diff.md.
-var update = flag.Bool("update", false, "write the table in docs/inspect-diff.md anew")
+// update writes the table of what others see into docs/inspect.md.
+var update = flag.Bool("update", false, "write the table in docs/inspect.md anew")
 
 // judge is another program that compares images.
 type judge struct {
@@ -116,7 +116,7 @@ func (j judge) containerDiff(t *testing.T, a, b string) string {
 // TestOracle has diffoci and container-diff compare the sample with each planted
 // difference. What they see we see as well; what diffoci, told to ignore what does not
 // matter, calls different or equal, so does the preset semantic, but for what is listed
-// with a reason. What they miss is a table in docs/inspect-diff.md.
+// with a reason. What they miss is a table in docs/inspect.md.
 func TestOracle(t *testing.T) {
 	diffoci, containerDiff := findJudge(t, "diffoci"), findJudge(t, "container-diff")
 	// diffoci has no way to say that a registry speaks plain HTTP, and container-diff none
@@ -172,7 +172,7 @@ func TestOracle(t *testing.T) {
 		}
 		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s | %s |\n", p.name, strict, semantic, files, sees, word)
 	}
-	commandtest.CheckSection(t, "testdata/inspect-diff.md", "oracle", table.String(), *update)
+	commandtest.CheckSection(t, "testdata/inspect.md", "oracle", table.String(), *update)
 }
 
 // disagreements are the planted differences of which the preset semantic and diffoci

@@ -3,8 +3,6 @@
 package describe
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -136,22 +134,4 @@ func Command(createdBy string) string {
 		}
 	}
 	return strings.TrimSuffix(createdBy, " # buildkit")
-}
-
-// Artifact is what a manifest is that is no image.
-func Artifact(raw []byte) (artifactType string, subject *v1.Descriptor) {
-	var m struct {
-		ArtifactType string         `json:"artifactType"`
-		Subject      *v1.Descriptor `json:"subject"`
-		Config       struct {
-			MediaType string `json:"mediaType"`
-		} `json:"config"`
-	}
-	if json.NewDecoder(bytes.NewReader(raw)).Decode(&m) != nil {
-		return "", nil
-	}
-	if m.ArtifactType == "" && m.Config.MediaType != "application/vnd.oci.empty.v1+json" {
-		m.ArtifactType = m.Config.MediaType
-	}
-	return m.ArtifactType, m.Subject
 }

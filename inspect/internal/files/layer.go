@@ -166,7 +166,9 @@ func (l *listing) add(h *tar.Header, digest string, n int) *Entry {
 		l.closed = append(l.closed, dir)
 		return nil
 	case strings.HasPrefix(base, whiteout):
-		l.gone = append(l.gone, path.Join(dir, strings.TrimPrefix(base, whiteout)))
+		if target := strings.TrimPrefix(base, whiteout); target != "" && target != "." && target != ".." {
+			l.gone = append(l.gone, path.Join(dir, target))
+		}
 		return nil
 	}
 	if h.Typeflag != tar.TypeDir {

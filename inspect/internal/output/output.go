@@ -20,13 +20,13 @@ const (
 	JSON  = "json"
 )
 
-// Forms are the forms there are.
+// Forms are the forms of most commands.
 func Forms() []string { return []string{Table, JSON} }
 
-// Check reads the name of a form.
-func Check(form string) error {
-	if !slices.Contains(Forms(), form) {
-		return fmt.Errorf("--output is %q: it must be one of %s", form, strings.Join(Forms(), ", "))
+// Check tells whether a form is one of those that a command has.
+func Check(form string, forms []string) error {
+	if !slices.Contains(forms, form) {
+		return fmt.Errorf("--output is %q: it must be one of %s", form, strings.Join(forms, ", "))
 	}
 	return nil
 }

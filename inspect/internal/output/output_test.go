@@ -41,7 +41,7 @@ func TestWriteJSON(t *testing.T) {
 	if err := WriteJSON(&b, map[string]string{"a": "<&>"}); err != nil || b.String() != "{\n  \"a\": \"<&>\"\n}\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
-	if Check("yaml") == nil || Check(JSON) != nil {
+	if Check("yaml", Forms()) == nil || Check(JSON, Forms()) != nil {
 		t.Error("forms are not checked")
 	}
 }

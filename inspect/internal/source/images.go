@@ -116,7 +116,11 @@ func isImage(mt types.MediaType) bool { return mt.IsImage() || mt == "" }
 // has no configuration of an image has none.
 func (s *Source) alone(want *v1.Platform) (Image, error) {
 	i := Image{Image: s.Image, Descriptor: v1.Descriptor{MediaType: s.MediaType, Digest: s.Digest, Size: int64(len(s.Raw))}}
-	if s.Bare {
+	m, err := s.Image.Manifest()
+	if err != nil {
+		return i, fmt.Errorf("read the manifest of %s: %w", s.Name, err)
+	}
+	if s.Bare || !m.Config.MediaType.IsConfig() {
 		return i, nil
 	}
 	config, err := s.Image.ConfigFile()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 )
 
 // styleText has the colours and the type of the builds' report (shared/timeline/page).
@@ -127,7 +128,7 @@ func (m *markup) pair(p compare.Pair, o Options) {
 	m.section(title)
 	m.put("<p><span class=\"badge %s\">%s</span>", badge(p.Verdict), p.Verdict)
 	if p.A != nil && p.B != nil && p.A.Size+p.B.Size > 0 {
-		m.put(" <span class=\"quiet\">%s and %s of layers</span>", size(p.A.Size), size(p.B.Size))
+		m.put(" <span class=\"quiet\">%s and %s of layers</span>", output.Size(p.A.Size), output.Size(p.B.Size))
 	}
 	m.put("</p>\n")
 	m.layers(p)
@@ -158,20 +159,7 @@ func sizeOf(n int, bytes int64) string {
 	if n == 0 {
 		return "–"
 	}
-	return size(bytes)
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1000_000:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	case n < 1000_000_000:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	return output.Size(bytes)
 }
 
 func (m *markup) group(g group) {

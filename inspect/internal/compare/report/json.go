@@ -1,11 +1,11 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 )
 
 // document is the result as JSON, in the form of [compare.ResultVersion]. Ignored
@@ -22,10 +22,7 @@ func document(r *compare.Result, o Options) (string, error) {
 		out.Images = []compare.Pair{}
 	}
 	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(out); err != nil {
+	if err := output.WriteJSON(&b, out); err != nil {
 		return "", fmt.Errorf("write the report: %w", err)
 	}
 	return b.String(), nil

@@ -2,11 +2,11 @@ package report
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/compare"
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 )
 
 // table is the report for a terminal: the verdict, then a line for each difference.
@@ -31,12 +31,6 @@ func table(r *compare.Result, o Options) string {
 	fmt.Fprintf(&b, "\n%s\n", summary(r))
 	return b.String()
 }
-
-// digests are those of SHA-256, with as much of them as tells two apart.
-var digests = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]{52}`)
-
-// short shortens digests: a line of a terminal has no room for two.
-func short(text string) string { return digests.ReplaceAllString(text, "$1…") }
 
 func were(n int) string {
 	if n == 1 {
@@ -82,7 +76,7 @@ func rows(b *strings.Builder, title string, all []compare.Difference) {
 		if d.Ignored != "" {
 			field += " (ignored: " + d.Ignored + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", where, plain(d.Path), plain(field), short(value(d.A)), short(value(d.B)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", where, plain(d.Path), plain(field), output.Short(value(d.A)), output.Short(value(d.B)))
 	}
 	w.Flush() // into memory
 	for _, d := range all {

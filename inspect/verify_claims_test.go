@@ -165,34 +165,7 @@ func TestVerify_index(t *testing.T) {
 	host := registrytest.RealV3(t, registrytest.RealConfig{})
 	c := registry.New(registry.Config{})
 	amd, arm := pushed(t, host+"/app:amd", "etc/a=1"), pushed(t, host+"/app:arm", "arch=arm64", "etc/a=1")
-	list := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
-	add := func(of name.Digest, d v1.Descriptor) {
-		m, err := c.Manifest(t.Context(), of, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.MediaType, d.Digest, d.Size = m.MediaType, m.Digest, int64(len(m.Raw))
-		list.Manifests = append(list.Manifests, d)
-	}
-	add(amd, v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}})
-	add(arm, v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}})
-	for _, of := range []name.Digest{amd, arm} { // as BuildKit does
-		add(inToto(t, of, spdxType, spdxList), v1.Descriptor{
-			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
-			Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of.DigestStr()},
-		})
-	}
-	raw, err := json.Marshal(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tag, err := c.Tag(host + "/app:all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.PushManifest(t.Context(), tag, raw, types.OCIImageIndex); err != nil {
-		t.Fatal(err)
-	}
+	tag := indexWith(t, host+"/app:all", spdxList, amd, arm)
 	at := tag.Name()
 	verifies(t, 0, "signed nobody was asked for", "--sbom", "spdx", "--platforms", "linux/amd64,linux/arm64", at)
 	verifies(t, 4, "nobody signed it", "--key", public, "--sbom", "spdx", at)
@@ -213,7 +186,48 @@ func TestVerify_index(t *testing.T) {
 	if !strings.Contains(out, "linux/amd64") || !strings.Contains(out, "linux/arm64") {
 		t.Error(out)
 	}
+	// Statements of another build are others, and the images are the same.
+	rebuilt := indexWith(t, host+"/app:rebuilt", strings.Replace(spdxList, `"app"`, `"rebuilt"`, 1), amd, arm)
+	verifies(t, 0, "pass: 3 of 5 checks passed, 2 skipped", "--rebuild", rebuilt.Name(), at)
+	verifies(t, 0, `<skipped message="statements about an image are of one build`, "--rebuild", rebuilt.Name(), "--output", "junit", at)
 	verifies(t, 0, "pass: 3 of 3", "--oci-media-types", "--no-foreign-layers", at)
+}
+
+// indexWith is an index of images with a list of software of each in it, as BuildKit
+// makes it.
+func indexWith(t *testing.T, ref, list string, images ...name.Digest) name.Tag {
+	t.Helper()
+	c := registry.New(registry.Config{})
+	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	add := func(of name.Digest, d v1.Descriptor) {
+		m, err := c.Manifest(t.Context(), of, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.MediaType, d.Digest, d.Size = m.MediaType, m.Digest, int64(len(m.Raw))
+		index.Manifests = append(index.Manifests, d)
+	}
+	for i, of := range images {
+		add(of, v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: []string{"amd64", "arm64"}[i]}})
+	}
+	for _, of := range images {
+		add(inToto(t, of, spdxType, list), v1.Descriptor{
+			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+			Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of.DigestStr()},
+		})
+	}
+	raw, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := c.Tag(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PushManifest(t.Context(), tag, raw, types.OCIImageIndex); err != nil {
+		t.Fatal(err)
+	}
+	return tag
 }
 
 // inToto pushes a manifest with a statement about an image, as BuildKit puts it into an

@@ -262,23 +262,22 @@ func TestVerify_identity(t *testing.T) {
 	by := func(identity, issuer, root string, more ...string) []string {
 		return append([]string{"--certificate-identity", identity, "--certificate-oidc-issuer", issuer, "--trusted-root", root, "--insecure-ignore-sct"}, more...)
 	}
-	// With an entry of a log of the second version and a timestamp, with one of the
-	// first version, under a tag with the latter, and with a timestamp alone.
+	// With an entry of a log and a timestamp, with a timestamp alone, and that under a
+	// tag. Entries of a log of the first version, which cannot run here, are tested
+	// where they are read.
 	for kind, c := range map[string]struct {
 		sign []string
 		says string
 		more []string
 	}{
-		"log 2":    {[]string{"--signing-config", signingConfig(t, services, services.Log, services.Timestamp)}, "log index ", nil},
-		"log 1":    {[]string{"--use-signing-config=false", "--fulcio-url", services.Authority, "--rekor-url", services.First.URL, "--new-bundle-format=false"}, "log index ", nil},
-		"stamp":    {[]string{"--signing-config", signingConfig(t, services, "", services.Timestamp)}, "signed at ", []string{"--insecure-ignore-tlog"}},
-		"no stamp": {nil, "", nil},
+		"log":   {[]string{"--signing-config", signingConfig(t, services, services.Log, services.Timestamp)}, "log index ", nil},
+		"stamp": {[]string{"--signing-config", signingConfig(t, services, "", services.Timestamp)}, "signed at ", []string{"--insecure-ignore-tlog"}},
+		"tag": {[]string{
+			"--use-signing-config=false", "--fulcio-url", services.Authority, "--timestamp-server-url", services.Timestamp, "--tlog-upload=false", "--new-bundle-format=false",
+		}, "found at tag sha256-", []string{"--insecure-ignore-tlog"}},
 	} {
-		if c.sign == nil {
-			continue
-		}
 		t.Run(kind, func(t *testing.T) {
-			repo := host + "/" + strings.ReplaceAll(kind, " ", "")
+			repo := host + "/" + kind
 			image := pushed(t, repo+":1", "etc/a=1")
 			run(t, cosign, append(append([]string{"sign", "--yes", "--identity-token", token, "--trusted-root", services.Root}, c.sign...), image.Name()))
 			good := by("ci@example.com", services.Issuer.URL, services.Root, c.more...)
@@ -295,6 +294,17 @@ func TestVerify_identity(t *testing.T) {
 			}, append(c.more, image.Name())...)...)
 			if c.more != nil {
 				verifies(t, 4, "no entry of a transparency log", append(by("ci@example.com", services.Issuer.URL, services.Root), image.Name())...)
+			}
+			file := filepath.Join(t.TempDir(), "provenance.json")
+			write(t, file, provenance("https://builder.example"))
+			run(t, cosign, append(append([]string{
+				"attest", "--yes", "--identity-token", token, "--trusted-root", services.Root, "--type", "slsaprovenance1", "--predicate", file,
+			}, c.sign...), image.Name()))
+			verifies(t, 0, "pass: 2 of 2", append(good, "--builder-id", "https://builder.example", image.Name())...)
+			verifies(t, 4, "it has no provenance", append(good, "--provenance", pushed(t, repo+":4", "etc/a=4").Name())...)
+			out := verifies(t, 4, "its provenance is not good", append(by("other@example.com", services.Issuer.URL, services.Root, c.more...), "--provenance", image.Name())...)
+			if !strings.Contains(out, "0 of 2 checks passed, 2 failed") {
+				t.Error(out)
 			}
 			forged := pushed(t, repo+":2", "etc/a=2")
 			copyAttached(t, image, forged)

@@ -46,6 +46,13 @@ type seeker struct {
 	found          []string
 }
 
+func newSeeker(p *Policy) *seeker {
+	return &seeker{
+		name: regexp.MustCompile(secretName), assigned: regexp.MustCompile(assignment),
+		values: append(secretValues(), p.secrets...), allowed: p.SecretAllow,
+	}
+}
+
 // noSecrets checks what everybody can read who can pull an image. What was found is
 // said by where it is, and never shown.
 func noSecrets(_ context.Context, v *Verifier, _ *subject, i source.Image) ([]Fact, error) {
@@ -53,10 +60,7 @@ func noSecrets(_ context.Context, v *Verifier, _ *subject, i source.Image) ([]Fa
 	if err != nil {
 		return nil, err
 	}
-	s := &seeker{
-		name: regexp.MustCompile(secretName), assigned: regexp.MustCompile(assignment),
-		values: append(secretValues(), v.Policy.secrets...), allowed: v.Policy.SecretAllow,
-	}
+	s := newSeeker(v.Policy)
 	for _, e := range config.Config.Env {
 		name, value, _ := strings.Cut(e, "=")
 		s.pair("the variable", name, value)

@@ -5,8 +5,9 @@
 // file of trusted roots that it is given.
 //
 // It is written on the standard library: sigstore's own verifier makes the program 3 MB
-// larger, with the types of Rekor's interface and gRPC, and this one 0.4 MB. Formats are those of sigstore's protobuf-specs, of cosign's SIGNATURE_SPEC.md
-// and BUNDLE_SPEC.md, and of RFC 3161, RFC 6962 and RFC 9162.
+// larger, with the types of Rekor's interface and gRPC, and this one 0.4 MB. Formats are
+// those of sigstore's protobuf-specs, of cosign's SIGNATURE_SPEC.md and BUNDLE_SPEC.md,
+// and of RFC 3161, RFC 6962 and RFC 9162.
 package signed
 
 import (

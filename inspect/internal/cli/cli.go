@@ -28,7 +28,7 @@ reads as little as it may, and changes nothing.`,
 	}
 	cmd.AddCommand(
 		newShow(env), newDigest(env), newLayers(env), newLs(env), newCat(env), newExtract(env), newTree(env), newBase(env),
-		diffCommand(env), explainCommand(env),
+		diffCommand(env), explainCommand(env), verifyImages(env),
 	)
 	return cmd
 }

@@ -115,7 +115,7 @@ func skopeo(t *testing.T, args ...string) {
 	if err != nil {
 		t.Skip("skopeo is not installed")
 	}
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--insecure-policy", "copy", "--src-tls-verify=false"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--insecure-policy", "--tmpdir", t.TempDir(), "copy", "--src-tls-verify=false"}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("skopeo %v: %v\n%s", args, err, out)

@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
@@ -156,7 +157,7 @@ func (e *explainer) explain(ctx context.Context, tracing *trace.Provider, q ques
 		return err
 	}
 	e.client = registry.New(registry.Config{
-		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv)), UserAgent: "kaniko/" + command.Release,
+		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv), clouds.All()), UserAgent: "kaniko/" + command.Release,
 		Warn: func(text string) { e.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
 	})
 	caches, err := e.caches(q)

@@ -69,7 +69,7 @@ func dependencies(t *testing.T, dir, program string) []string {
 		if err != nil {
 			t.Skip("there is no go command")
 		}
-		cmd := exec.Command(goCommand, "list", "-deps", "-tags=disable_grpc_modules", "-f={{if not .Standard}}{{.ImportPath}}{{end}}", "./"+program)
+		cmd := exec.Command(goCommand, "list", "-deps", "-tags=disable_grpc_modules,grpcnotrace", "-f={{if not .Standard}}{{.ImportPath}}{{end}}", "./"+program)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		var stderr strings.Builder

@@ -37,7 +37,7 @@ func floors() []floor {
 		}},
 		{"7, what accompanies an image", []string{"executor/internal/attest", "executor/internal/sign"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
-		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},
+		{"7, main", []string{"executor", "executor/slim", "warmer", "cachegc", "inspect"}},
 		{"no floor: tests only", []string{"shared/internal/floors"}},
 	}
 }

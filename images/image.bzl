@@ -84,7 +84,7 @@ image = rule(
         "files": attr.label_list(allow_files = True),
         "image_labels": attr.string_list(doc = "KEY=VALUE."),
         "licenses": attr.string(default = "Apache-2.0"),
-        "program": attr.label(mandatory = True, executable = True, cfg = _each_platform),
+        "program": attr.label(mandatory = True, cfg = _each_platform),
         "title": attr.string(mandatory = True),
         "_allowlist_function_transition": attr.label(default = "@bazel_tools//tools/allowlists/function_transition_allowlist"),
         "_build": attr.label(default = "//images:build.sh", allow_single_file = True),

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/kaniko-suite/kaniko/images/layout"
+	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
@@ -32,9 +33,9 @@ type podman struct {
 
 func newPodman(t *testing.T) podman {
 	t.Helper()
-	for _, program := range []string{"podman", "runc"} {
-		if _, err := exec.LookPath(program); err != nil || os.Geteuid() != 0 {
-			t.Skipf("needs root, and %s", program)
+	for _, needed := range []string{"podman", "runc"} {
+		if _, err := exec.LookPath(needed); err != nil || os.Geteuid() != 0 {
+			t.Skipf("needs root, and %s", needed)
 		}
 	}
 	// Not t.TempDir: podman takes a path for a name, which has no capitals.
@@ -143,9 +144,12 @@ func TestPodman_executor(t *testing.T) {
 		build := func() string {
 			return p.run(t, "", "-v", dir+":/workspace:ro", image, "--destination", host+"/"+name+":1", "--cache", "--insecure", "--insecure-pull")
 		}
-		build()
-		if out := build(); !strings.Contains(out, "cache") {
-			t.Errorf("%s: the second build says nothing of a cache: %s", name, out)
+		const cached = "] cached"
+		if out := build(); strings.Contains(out, cached) {
+			t.Errorf("%s: the first build finds something in the cache: %s", name, out)
+		}
+		if out := build(); !strings.Contains(out, cached) {
+			t.Errorf("%s: the second build finds nothing in the cache: %s", name, out)
 		}
 		checkMade(t, p, host+"/"+name+":1")
 	}
@@ -186,7 +190,7 @@ func TestPodman_programs(t *testing.T) {
 			continue
 		}
 		out := p.run(t, "", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only", p.load(t, name), "version")
-		if !strings.HasPrefix(out, "v") {
+		if !strings.HasPrefix(out, want.program+" "+command.Release+" ") {
 			t.Errorf("%s says %q", name, out)
 		}
 	}
@@ -216,8 +220,13 @@ func TestRunInDocker(t *testing.T) {
 	}
 	program(t, "", env, "../run_in_docker.sh", "Dockerfile", dir, host+"/two:1", "true")
 	checkMade(t, p, host+"/two:1")
-	if _, err := http.Get("http://" + host + "/v2/two/cache/tags/list"); err != nil {
-		t.Error(err)
+	resp, err := http.Get("http://" + host + "/v2/two/cache/tags/list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("with the fourth argument there is no cache: %s", resp.Status)
 	}
 }
 
@@ -249,15 +258,26 @@ func TestPush(t *testing.T) {
 	sig := strings.Replace(l.Digest, ":", "-", 1) + ".sig"
 	att := strings.Replace(l.Images[1].Digest, ":", "-", 1) + ".att"
 	for _, tag := range []string{"v9", l.Digest, sig, att} {
-		resp, err := http.Get("http://" + host + "/v2/kaniko/inspect/manifests/" + tag)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			t.Errorf("the registry says of %s: %s", tag, resp.Status)
+		if status := manifestStatus(t, "http://"+host+"/v2/kaniko/inspect/manifests/"+tag); status != http.StatusOK {
+			t.Errorf("the registry says of %s: %d", tag, status)
 		}
 	}
+}
+
+// manifestStatus is what a registry answers who asks for a manifest.
+func manifestStatus(t *testing.T, url string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // privateKey is a file with one.

@@ -7,7 +7,7 @@ if [ -z "${REPO-}" ]; then
   echo "push: say where to: make push REPO=registry.example.com/kaniko [TAG=…] [KEY=cosign.key]" >&2
   exit 64
 fi
-tag=${TAG:-$(bin/executor version | cut -d' ' -f1)}
+tag=${TAG:-$(bin/executor version | cut -d' ' -f2)}
 sign=--sign
 [ -z "${KEY-}" ] || sign=--sign-key=$KEY
 case $sign in

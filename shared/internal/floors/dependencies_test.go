@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the programs' deps.txt anew")
 // links; else what the go command would.
 func TestDependencies(t *testing.T) {
 	dir := root(t)
-	for _, program := range []string{"executor", "warmer", "cachegc", "inspect"} {
+	for _, program := range []string{"executor", "executor/slim", "warmer", "cachegc", "inspect"} {
 		t.Run(program, func(t *testing.T) {
 			got := dependencies(t, dir, program)
 			golden := filepath.Join(dir, program, "deps.txt")
@@ -48,6 +48,21 @@ func TestDependencies(t *testing.T) {
 				t.Log("if that is meant, run: make fmt")
 			}
 		})
+	}
+}
+
+// The slim executor links no cloud's SDK, which is what it is for.
+func TestDependencies_slim(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root(t), "executor", "slim", "deps.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range strings.Fields(string(data)) {
+		for _, sdk := range []string{"github.com/aws", "github.com/Azure", "google.golang.org/api", "cloud.google.com"} {
+			if p == sdk || strings.HasPrefix(p, sdk+"/") {
+				t.Errorf("it links %s", p)
+			}
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/state"
 # Bazel gives files modes of its own, and may give links in place of files.
 cp -rL "$files" "$work/image"
+chmod -R u+w "$work/image"
 mkdir "$work/image/files/empty"
 args=()
 for flag in "$@"; do

@@ -135,6 +135,7 @@ func (e *Error) Hint() string {
 		wrong   x509.HostnameError
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
+		ended   *hungUpError
 		dns     *net.DNSError
 	)
 	switch {
@@ -162,7 +163,7 @@ func (e *Error) Hint() string {
 		return "check the spelling of the name and the tag; some registries also answer so when credentials are missing"
 	case errors.As(e.Err, &unknown), errors.As(e.Err, &wrong), errors.As(e.Err, &invalid):
 		return fmt.Sprintf("name a file with its certificate authority in --registry-certificate=%s=FILE, or give --skip-tls-verify-registry=%s", e.Host, e.Host)
-	case alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
+	case errors.As(e.Err, &ended), alert(e.Err) != nil && strings.Contains(e.Err.Error(), "certificate"):
 		return fmt.Sprintf("%s asks for a certificate that it knows; name yours with --registry-client-cert=%s=CERT,KEY", e.Host, e.Host)
 	case errors.Is(e.Err, http.ErrSchemeMismatch), errors.As(e.Err, &record) && strings.Contains(e.Err.Error(), "HTTP response"):
 		return fmt.Sprintf("%s speaks plain HTTP; allow it with --insecure-registry=%s", e.Host, e.Host)
@@ -371,6 +372,9 @@ func fail(attempt string, s *session, err error) error {
 		e.Status, e.Err = 0, c
 	case alert(err) != nil:
 		e.Status, e.Err = 0, alert(err)
+	case hungUp(err):
+		errors.As(err, &u)
+		e.Status, e.Err = 0, &hungUpError{text: reword(u), err: u}
 	case errors.As(err, &t):
 		said := &statusError{request: address(t.Request), status: t.StatusCode, codes: t.Errors}
 		text := said.Error()
@@ -393,6 +397,31 @@ func alert(err error) error {
 	}
 	return nil
 }
+
+// hungUp tells whether the other side ended a connection under TLS without a word, and
+// then would not be spoken to without TLS. Of a side that ends it for the want of a
+// certificate, the alert that says so may be lost: it and our request cross.
+func hungUp(err error) bool {
+	var t *transport.Error
+	var u *url.Error
+	return errors.As(err, &t) && t.StatusCode == http.StatusBadRequest && t.Request != nil && t.Request.URL.Scheme == "http" &&
+		errors.As(err, &u) && broken(u)
+}
+
+// hungUpError is that of a connection that was ended under TLS.
+type hungUpError struct {
+	text string
+	err  error
+}
+
+func (e *hungUpError) Error() string {
+	return e.text + ", as a server does that wants another certificate of its clients"
+}
+func (e *hungUpError) Unwrap() error { return e.err }
+
+// ExitCode is that of a host that does not let us in; that it may be for another reason is
+// said by the error.
+func (e *hungUpError) ExitCode() int { return exitUnavailable }
 
 type reworded struct {
 	text string

@@ -1,8 +1,12 @@
 package registry_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +65,67 @@ func TestReal_certificates(t *testing.T) {
 		})
 	}
 }
+
+// TestHungUp: a host that ends connections under TLS without a word, and speaks nothing
+// else, is said to do so. Servers of that kind are not at fault alone: the alert with
+// which one refuses a certificate is lost when it crosses our request.
+func TestHungUp(t *testing.T) {
+	ca := registrytest.NewAuthority(t)
+	files := ca.Issue(t, "127.0.0.1")
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go hangUp(c, &tls.Config{Certificates: []tls.Certificate{pair}})
+		}
+	}()
+	host := l.Addr().String()
+	c := client(t, registry.Config{Options: registry.Options{Authorities: []string{host + "=" + ca.File}}})
+	err = c.PushImage(context.Background(), tag(t, c, host+"/app:1"), image(t, 1, 1000))
+	check(t, err, "wants another certificate", 69)
+	var e *registry.Error
+	if errors.As(err, &e); !strings.Contains(e.Hint(), "--registry-client-cert="+host) {
+		t.Errorf("hint %q", e.Hint())
+	}
+}
+
+// hangUp shakes hands over TLS and says no more; of those without TLS it wants TLS.
+func hangUp(c net.Conn, config *tls.Config) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	first, err := r.Peek(1)
+	if err != nil {
+		return
+	}
+	if first[0] != 0x16 { // a TLS record of a handshake
+		io.WriteString(c, "HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	over := tls.Server(read{c, r}, config)
+	if over.Handshake() == nil {
+		r.Peek(1) // the request is on its way
+		c.(*net.TCPConn).SetLinger(0)
+	}
+}
+
+// read is a connection of which something was read already.
+type read struct {
+	net.Conn
+	r io.Reader
+}
+
+func (r read) Read(p []byte) (int, error) { return r.r.Read(p) }
 
 // TestOptions_files: a file that is of no use is found before anything is asked, and is
 // an error of whoever asks all the same.

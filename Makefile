@@ -9,12 +9,25 @@ export ENTRIES
 export BUILDS
 export PATH := $(PATH):/usr/local/go/bin
 
-.PHONY: build test quick flags e2e chaos scale race oracle fuzz fmt demo bench
+export KEY
+export REPO
+export TAG
+export FLAGS
+
+.PHONY: build images push test quick flags e2e chaos scale race oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone. gRPC's pages about itself, which grpcnotrace leaves out, have templates that call methods by name;
 # with those the linker keeps every method there is: ten megabytes of the executor (decision 20).
 build:
 	@for p in $(programs); do go build -trimpath -tags disable_grpc_modules,grpcnotrace -ldflags '-s -w' -o bin/$$p ./$$p || exit 1; done
+
+# All images for both platforms, as OCI layouts in bin/images, by Bazel; prints their digests and sizes (docs/images.md).
+images:
+	@tools/images.sh
+
+# Pushes them to REPO/NAME:TAG, attests and signs them: by KEY=FILE or, without, by the identity of the CI job. FLAGS are more flags of the executor.
+push: images
+	@tools/push.sh
 
 # All tests, by Bazel; installs what they need first. TARGETS narrows it.
 test:

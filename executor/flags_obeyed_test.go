@@ -25,7 +25,7 @@ func ignoreFlag() {
 	if name == "" {
 		return
 	}
-	root := cli.Program(nil).Command(&command.Env{LookupEnv: os.LookupEnv})
+	root := cli.Program(nil, full()).Command(&command.Env{LookupEnv: os.LookupEnv})
 	os.Args = append(os.Args[:1:1], commandtest.Without(root, name, os.Args[1:])...)
 	if f := root.Flags().Lookup(name); f != nil {
 		for _, v := range command.Variables(f) {
@@ -67,7 +67,7 @@ func TestFlags_obeyed(t *testing.T) {
 		script, _, _ := strings.Cut(string(text), "\n-- ")
 		texts[strings.TrimSuffix(filepath.Base(f), ".txtar")] = script
 	}
-	root := commandtest.Root(t, cli.Program(nil))
+	root := commandtest.Root(t, cli.Program(nil, full()))
 	all := commandtest.Flags(root)
 	for _, sub := range root.Commands() {
 		switch sub.Name() {

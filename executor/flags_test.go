@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the table of flags in docs/flags.
 // TestFlags_documented: docs/flags.md, to which testdata has a link, says of each flag
 // what the program does.
 func TestFlags_documented(t *testing.T) {
-	root := commandtest.Root(t, cli.Program(nil))
+	root := commandtest.Root(t, cli.Program(nil, full()))
 	origins := commandtest.ReadOrigins(t, "testdata/kaniko-flags.txt")
 	known := map[string]bool{}
 	for _, f := range commandtest.Flags(root) {
@@ -41,7 +41,7 @@ func TestFlags_documented(t *testing.T) {
 
 // TestFlags_kaniko: every flag of kaniko v0.17 and v1.24 is accepted in its spelling.
 func TestFlags_kaniko(t *testing.T) {
-	root := commandtest.Root(t, cli.Program(nil))
+	root := commandtest.Root(t, cli.Program(nil, full()))
 	for _, list := range []string{"kaniko-v0.17.txt", "kaniko-v1.24.txt"} {
 		text, err := os.ReadFile(filepath.Join("testdata", list))
 		if err != nil {
@@ -81,7 +81,7 @@ func TestFlags_tested(t *testing.T) {
 			texts = append(texts, string(text))
 		}
 	}
-	root := commandtest.Root(t, cli.Program(nil))
+	root := commandtest.Root(t, cli.Program(nil, full()))
 	for _, name := range commandtest.Untested(root, texts) {
 		t.Errorf("no test has --%s on a command line", name)
 	}

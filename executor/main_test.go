@@ -45,10 +45,10 @@ func TestMain(m *testing.M) {
 		os.Stderr.WriteString("enter the jail: " + err.Error() + "\n")
 		os.Exit(1)
 	} else if jailed {
-		command.Main(cli.Program(nil))
+		command.Main(cli.Program(nil, full()))
 	}
 	if grant := isolated.Main(); grant != nil {
-		command.Main(cli.Program(grant))
+		command.Main(cli.Program(grant, full()))
 	}
 	commandtest.Main(m, "executor", main)
 }

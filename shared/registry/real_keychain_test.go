@@ -14,6 +14,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
@@ -33,7 +34,7 @@ func writeIn(t *testing.T, name, text string, mode os.FileMode) string {
 
 // from is the keychain of an environment.
 func from(env map[string]string) *keychain.Keychain {
-	return keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }})
+	return keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }}, clouds.All())
 }
 
 func basic(user, password string) string {

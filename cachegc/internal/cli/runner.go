@@ -19,6 +19,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
@@ -101,7 +102,7 @@ func (r *runner) connect() error {
 	r.pace, r.clock = registry.NewPace(r.flags.qps, atATime), place.NewClock(time.Now)
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
-		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
+		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv), clouds.All()),
 		Wrap:      func(rt http.RoundTripper) http.RoundTripper { return r.clock.Wrap(r.tracing.Transport(rt)) },
 		UserAgent: "kaniko-cachegc/" + command.Release,
 		Pace:      r.pace,

@@ -203,7 +203,7 @@ func (b *builder) open(ctx context.Context) (closeAll func() error, err error) {
 	}
 	b.client = registry.New(registry.Config{
 		Options:   b.flags.registryOptions(),
-		Keychain:  keychain.New(b.flags.keychain.From(b.env.Getenv)),
+		Keychain:  keychain.New(b.flags.keychain.From(b.env.Getenv), b.flags.clouds.Credentials),
 		Wrap:      b.tracing.Transport,
 		UserAgent: userAgent(b.env.Getenv),
 		Warn:      func(text string) { b.env.Log.Warn(text) },

@@ -20,8 +20,8 @@ import (
 // checkArg is the build argument with options for the linter.
 const checkArg = "BUILDKIT_DOCKERFILE_CHECK"
 
-func checkCommand(env *command.Env) *cobra.Command {
-	var f flags
+func checkCommand(env *command.Env, clouds Clouds) *cobra.Command {
+	f := flags{clouds: clouds}
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Lint a Dockerfile, without building it",

@@ -64,7 +64,7 @@ func (f *contextFlags) where() string {
 // openers are the stores that a build context may be in.
 func (b *builder) openers() []buildcontext.Opener {
 	var all []buildcontext.Opener
-	for _, s := range store.All(store.Options{Getenv: b.env.Getenv, UserAgent: userAgent(b.env.Getenv)}) {
+	for _, s := range b.flags.clouds.Stores(store.Options{Getenv: b.env.Getenv, UserAgent: userAgent(b.env.Getenv)}) {
 		all = append(all, buildcontext.Opener{Form: s.Form, Handles: s.Handles, Open: s.Open})
 	}
 	return all

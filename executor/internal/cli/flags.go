@@ -37,6 +37,7 @@ type flags struct {
 	attest   attestFlags
 	registry registry.Options
 	keychain keychain.Options
+	clouds   Clouds
 
 	cache   cacheFlags
 	trace   trace.Flags

@@ -25,8 +25,8 @@ const (
 	maxNames    = 1 << 20 // bytes of a file with names of images
 )
 
-func indexCommand(env *command.Env) *cobra.Command {
-	x := &indexer{env: env, out: outputFlags{level: -1}}
+func indexCommand(env *command.Env, clouds Clouds) *cobra.Command {
+	x := &indexer{env: env, clouds: clouds, out: outputFlags{level: -1}}
 	cmd := &cobra.Command{
 		Use:   "index [IMAGE...]",
 		Short: "Join images for several platforms under one name",
@@ -57,6 +57,7 @@ type indexer struct {
 	files    []string
 	registry registry.Options
 	keychain keychain.Options
+	clouds   Clouds
 	trace    trace.Flags
 }
 
@@ -117,7 +118,7 @@ func (x *indexer) join(ctx context.Context, tracing *trace.Provider, images []st
 		return err
 	}
 	x.client = registry.New(registry.Config{
-		Options: x.registry, Keychain: keychain.New(x.keychain.From(x.env.Getenv)), UserAgent: userAgent(x.env.Getenv),
+		Options: x.registry, Keychain: keychain.New(x.keychain.From(x.env.Getenv), x.clouds.Credentials), UserAgent: userAgent(x.env.Getenv),
 		Warn: func(text string) { x.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
 	})
 	index, err := x.exporter(ctx)

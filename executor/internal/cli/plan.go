@@ -22,8 +22,8 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
-func planCommand(env *command.Env) *cobra.Command {
-	var f flags
+func planCommand(env *command.Env, clouds Clouds) *cobra.Command {
+	f := flags{clouds: clouds}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a build would do and need, without building",
@@ -76,7 +76,7 @@ func (b *builder) plan(ctx context.Context, format report.Format) (err error) {
 		return err
 	}
 	client := registry.New(registry.Config{
-		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv)), UserAgent: userAgent(b.env.Getenv),
+		Options: b.flags.registryOptions(), Keychain: keychain.New(b.flags.keychain.From(b.env.Getenv), b.flags.clouds.Credentials), UserAgent: userAgent(b.env.Getenv),
 		Warn: func(text string) { b.env.Log.Warn(text) },
 	})
 	b.client, b.tracing = client, &trace.Provider{} // what would be done is no build

@@ -5,22 +5,34 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/store"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/command"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
+
+// Clouds are what a slim executor is without: the stores of build contexts, and the
+// sources of credentials, that need the libraries of a cloud.
+type Clouds struct {
+	Stores      func(store.Options) []store.Store
+	Credentials keychain.Clouds
+}
+
+// Slim has none of them, and refuses addresses that need one.
+func Slim() Clouds { return Clouds{Stores: store.None} }
 
 // Program is the executor. grant is what this process may do if it is the copy of
 // itself that runs in namespaces of its own, else nil.
-func Program(grant *isolated.Grant) command.Program {
+func Program(grant *isolated.Grant, clouds Clouds) command.Program {
 	return command.Program{
 		Name: "executor",
-		New:  func(env *command.Env) *cobra.Command { return root(env, grant) },
+		New:  func(env *command.Env) *cobra.Command { return root(env, grant, clouds) },
 	}
 }
 
-func root(env *command.Env, grant *isolated.Grant) *cobra.Command {
-	var f flags
+func root(env *command.Env, grant *isolated.Grant, clouds Clouds) *cobra.Command {
+	f := flags{clouds: clouds}
 	cmd := &cobra.Command{
 		Use:   "executor",
 		Short: "Build a container image from a Dockerfile, without a daemon and without privileges",
@@ -58,6 +70,6 @@ namespaces are allowed, in one of its own.`,
 	// Whether something is built at all is not for the environment to say.
 	command.CommandLineOnly(cmd.Flags(), "check", "dryrun", "format")
 	complete(cmd)
-	cmd.AddCommand(checkCommand(env), planCommand(env), indexCommand(env), loginCommand(env), logoutCommand(env))
+	cmd.AddCommand(checkCommand(env, clouds), planCommand(env, clouds), indexCommand(env, clouds), loginCommand(env), logoutCommand(env))
 	return cmd
 }

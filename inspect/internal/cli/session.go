@@ -10,6 +10,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
@@ -56,7 +57,7 @@ func (a *access) within(ctx context.Context, env *command.Env, name string, do f
 	s := &session{env: env, tracing: tracing, shown: a.progress(env)}
 	defer s.unveil()
 	s.client = registry.New(registry.Config{
-		Options: a.registry, Keychain: keychain.New(a.keychain.From(env.Getenv)), UserAgent: "kaniko/" + command.Release,
+		Options: a.registry, Keychain: keychain.New(a.keychain.From(env.Getenv), clouds.All()), UserAgent: "kaniko/" + command.Release,
 		Warn: func(text string) { env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: s.transfers(),
 	})
 	return do(ctx, s)

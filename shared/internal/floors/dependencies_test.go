@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the programs' deps.txt anew")
 // links; else what the go command would.
 func TestDependencies(t *testing.T) {
 	dir := root(t)
-	for _, program := range []string{"executor", "warmer", "cachegc", "inspect"} {
+	for _, program := range []string{"executor", "executor/slim", "warmer", "cachegc", "inspect"} {
 		t.Run(program, func(t *testing.T) {
 			got := dependencies(t, dir, program)
 			golden := filepath.Join(dir, program, "deps.txt")
@@ -51,6 +51,21 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// The slim executor links no cloud's SDK, which is what it is for.
+func TestDependencies_slim(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root(t), "executor", "slim", "deps.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range strings.Fields(string(data)) {
+		for _, sdk := range []string{"github.com/aws", "github.com/Azure", "google.golang.org/api", "cloud.google.com"} {
+			if p == sdk || strings.HasPrefix(p, sdk+"/") {
+				t.Errorf("it links %s", p)
+			}
+		}
+	}
+}
+
 // dependencies are the import paths of what a program links beyond the standard
 // library.
 func dependencies(t *testing.T, dir, program string) []string {
@@ -69,7 +84,7 @@ func dependencies(t *testing.T, dir, program string) []string {
 		if err != nil {
 			t.Skip("there is no go command")
 		}
-		cmd := exec.Command(goCommand, "list", "-deps", "-tags=disable_grpc_modules", "-f={{if not .Standard}}{{.ImportPath}}{{end}}", "./"+program)
+		cmd := exec.Command(goCommand, "list", "-deps", "-tags=disable_grpc_modules,grpcnotrace", "-f={{if not .Standard}}{{.ImportPath}}{{end}}", "./"+program)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		var stderr strings.Builder

@@ -41,7 +41,7 @@ func floors() []floor {
 		{"7, what accompanies an image", []string{"executor/internal/attest", "executor/internal/sign", "inspect/internal/attached", "inspect/internal/lineage", "inspect/internal/verify"}},
 		{"7, what is saved of it", []string{"inspect/internal/extract"}},
 		{"7, the command line", []string{"executor/internal/cli", "warmer/internal/cli", "cachegc/internal/cli", "inspect/internal/cli"}},
-		{"7, main", []string{"executor", "warmer", "cachegc", "inspect"}},
+		{"7, main", []string{"executor", "executor/slim", "warmer", "cachegc", "inspect"}},
 		{"no floor: tests only", []string{"shared/internal/floors", "shared/sign/signtest"}},
 	}
 }

@@ -2,6 +2,7 @@ package keychain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -10,15 +11,34 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-const (
-	// ambientPatience bounds the search for credentials that a machine may have been
-	// given: outside of the cloud nobody answers.
-	ambientPatience = 5 * time.Second
-	// cloudPatience bounds everything that is asked of a cloud for one answer.
-	cloudPatience = 30 * time.Second
-	// maxReply bounds what a cloud may say, in bytes.
-	maxReply = 1 << 20
-)
+// Patience bounds everything that is asked of a cloud for one answer.
+const Patience = 30 * time.Second
+
+// Clouds are what gets credentials for the registries of clouds, with the clouds' own
+// libraries: package clouds has all. A program that leaves one nil links nothing of it;
+// it knows the cloud's registries all the same, and says where it has no credentials
+// for one why.
+type Clouds struct {
+	Google, ECR, ACR func(Options) Fetch
+}
+
+// Fetch gets credentials for a realm, which is what they are good for: ECR's is a
+// region (and "-fips" if that was asked for) or "public.ecr.aws", ACR's a registry,
+// and Google has one only, without a name.
+type Fetch func(ctx context.Context, realm string) (Token, error)
+
+// errLeftOut is a cloud whose libraries this program does not link.
+var errLeftOut = errors.New("this program is a slim one, and was built without it; the executor's full image has it")
+
+// newCloud is the source for a cloud's registries.
+func newCloud(title string, realm func(string) (string, bool), fetch func(Options) Fetch, o Options) source {
+	c := &cloudSource{title: title, realm: realm}
+	c.fetch = func(context.Context, string) (Token, error) { return Token{}, errLeftOut }
+	if fetch != nil {
+		c.fetch = fetch(o)
+	}
+	return c
+}
 
 // cloudSource is a source for the registries of one cloud. It is asked for no other host, so
 // that a build which has nothing to do with the cloud never talks to it.
@@ -27,7 +47,7 @@ type cloudSource struct {
 	// realm is what credentials for a host are good for: hosts of one realm share
 	// them. It is false for a host that is not the cloud's.
 	realm func(host string) (string, bool)
-	fetch func(ctx context.Context, realm string) (token, error)
+	fetch Fetch
 
 	mu    sync.Mutex
 	known map[string]*renewed
@@ -53,8 +73,8 @@ func (c *cloudSource) of(realm string) *renewed {
 	defer c.mu.Unlock()
 	a, ok := c.known[realm]
 	if !ok {
-		a = newRenewed(c.title, func(ctx context.Context) (token, error) {
-			ctx, cancel := context.WithTimeout(ctx, cloudPatience)
+		a = newRenewed(c.title, func(ctx context.Context) (Token, error) {
+			ctx, cancel := context.WithTimeout(ctx, Patience)
 			defer cancel()
 			return c.fetch(ctx, realm)
 		})
@@ -66,17 +86,17 @@ func (c *cloudSource) of(realm string) *renewed {
 	return a
 }
 
-// outward is the transport to a cloud's public addresses.
-func (o Options) outward() http.RoundTripper {
+// Outward is the transport to a cloud's public addresses.
+func (o Options) Outward() http.RoundTripper {
 	if o.HTTP != nil {
 		return o.HTTP
 	}
 	return http.DefaultTransport
 }
 
-// inward is the transport to what only this machine's network segment has, which no
+// Inward is the transport to what only this machine's network segment has, which no
 // proxy can reach.
-func (o Options) inward() http.RoundTripper {
+func (o Options) Inward() http.RoundTripper {
 	if o.HTTP != nil {
 		return o.HTTP
 	}

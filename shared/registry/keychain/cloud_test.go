@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 )
 
 // nowhere is an environment in which nobody is anything: the clouds' libraries read the
@@ -181,7 +182,7 @@ func TestClouds(t *testing.T) {
 		t.Run(strings.TrimSuffix(tc.record, ".http"), func(t *testing.T) {
 			nowhere(t)
 			tc.env(t)
-			k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, tc.record)})
+			k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, tc.record)}, clouds.All())
 			for range 2 { // the second time from memory
 				got := look(t, k, tc.of)
 				if got.user != tc.user || got.password == "" || !strings.HasPrefix(got.source, tc.source) {
@@ -228,7 +229,7 @@ func TestClouds_nothing(t *testing.T) {
 			} else {
 				o.HTTP = silent{t}
 			}
-			k := keychain.New(o)
+			k := keychain.New(o, clouds.All())
 			for range 2 { // nothing is asked a second time
 				got := look(t, k, tc.of)
 				if got.user != "" || got.source != "" || !strings.Contains(got.tried, tc.tried) {
@@ -256,7 +257,7 @@ func TestClouds_others(t *testing.T) {
 	nowhere(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cretkey")
-	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: silent{t}})
+	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: silent{t}}, clouds.All())
 	for _, of := range []string{
 		"busybox", "ghcr.io/a/b", "registry.example:5000/a", "gcr.io.example/a", "notgcr.io/a", "pkg.dev.example/a", "azurecr.io.example/a",
 		"12345.dkr.ecr.eu-central-1.amazonaws.com/a", "012345678901.dkr.ecr.eu-central-1.amazonaws.com.example/a", "public.ecr.aws.example/a",
@@ -272,7 +273,7 @@ func TestClouds_renewed(t *testing.T) {
 	nowhere(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cretkey")
-	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, "ecr-renewed.http")})
+	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, "ecr-renewed.http")}, clouds.All())
 	repo, err := name.NewRepository(private)
 	if err != nil {
 		t.Fatal(err)
@@ -293,7 +294,7 @@ func TestClouds_realms(t *testing.T) {
 	nowhere(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cretkey")
-	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, "ecr-private.http")})
+	k := keychain.New(keychain.Options{Getenv: os.Getenv, HTTP: replay(t, "ecr-private.http")}, clouds.All())
 	got := make(chan found)
 	for _, account := range []string{"012345678901", "109876543210"} {
 		go func() { got <- look(t, k, account+".dkr.ecr.eu-central-1.amazonaws.com/app") }()
@@ -326,13 +327,13 @@ func TestClouds_programs(t *testing.T) {
 		`{"credHelpers": {"012345678901.dkr.ecr.eu-central-1.amazonaws.com": "ecr-login", "public.ecr.aws": "ecr-login"}}`,
 	} {
 		write(config)
-		k := keychain.New(keychain.Options{Getenv: os.Getenv, Sources: none, HTTP: replay(t, "ecr-private.http")})
+		k := keychain.New(keychain.Options{Getenv: os.Getenv, Sources: none, HTTP: replay(t, "ecr-private.http")}, clouds.All())
 		if got := look(t, k, private); got.password != "s3cret" {
 			t.Errorf("%s: got %+v", config, got)
 		}
 	}
 	write(`{"credsStore": "ecr-login"}`)
-	k := keychain.New(keychain.Options{Getenv: os.Getenv, Sources: none, HTTP: silent{t}})
+	k := keychain.New(keychain.Options{Getenv: os.Getenv, Sources: none, HTTP: silent{t}}, clouds.All())
 	if got := look(t, k, "busybox"); got.user != "" || !strings.Contains(got.tried, "docker-credential-ecr-login: knows nothing of index.docker.io") {
 		t.Errorf("got %+v", got)
 	}
@@ -372,7 +373,7 @@ func TestSources(t *testing.T) {
 		if tc.record != "" {
 			o.HTTP = replay(t, tc.record)
 		}
-		if got := look(t, keychain.New(o), tc.of); got.user != tc.user {
+		if got := look(t, keychain.New(o, clouds.All()), tc.of); got.user != tc.user {
 			t.Errorf("%q of %s: got %+v", tc.values, tc.of, got)
 		}
 	}
@@ -392,7 +393,7 @@ func TestGoogle_silent(t *testing.T) {
 	}
 	defer l.Close()
 	env := map[string]string{"GCE_METADATA_HOST": l.Addr().String(), "DOCKER_CONFIG": t.TempDir()}
-	k := keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }})
+	k := keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }}, clouds.All())
 	if got := look(t, k, "gcr.io/p/app"); got.user != "" || !strings.Contains(got.tried, "no answer within 5s") {
 		t.Errorf("got %+v", got)
 	}

@@ -215,6 +215,20 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// ReadJSON reads a file with credentials, of at most a megabyte, into a value, and
+// returns it as it is too. Errors name the file and the place in it, and nothing of
+// what stands there.
+func ReadJSON(path string, into any) ([]byte, error) {
+	raw, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, bare(err))
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, located(raw, err))
+	}
+	return raw, nil
+}
+
 // located puts a JSON error where it is: its line and column. What stands there
 // is not shown, since it may be secret.
 func located(raw []byte, err error) error {

@@ -140,27 +140,27 @@ type helper struct {
 }
 
 // get asks the program. The answer is empty for a server it does not know.
-func (h *helper) get(ctx context.Context) (token, error) {
+func (h *helper) get(ctx context.Context) (Token, error) {
 	until := time.Now().Add(fresh + margin)
 	out, err := h.run(ctx, "", "get", h.server)
 	var said *complaint
 	switch {
 	case errors.As(err, &said) && strings.Contains(strings.ToLower(said.out), noCredentials):
-		return token{until: until}, nil
+		return Token{Until: until}, nil
 	case err != nil:
-		return token{}, err
+		return Token{}, err
 	}
 	var answer struct{ Username, Secret string }
 	if err := json.Unmarshal(out, &answer); err != nil {
-		return token{}, h.fail("", errors.New("its answer is not JSON"), exitCredentials, h.try())
+		return Token{}, h.fail("", errors.New("its answer is not JSON"), exitCredentials, h.try())
 	}
 	switch answer.Username {
 	case "<token>":
-		return token{auth: authn.AuthConfig{Username: answer.Username, IdentityToken: answer.Secret}, until: until}, nil
+		return Token{Auth: authn.AuthConfig{Username: answer.Username, IdentityToken: answer.Secret}, Until: until}, nil
 	case "":
-		return token{until: until}, nil
+		return Token{Until: until}, nil
 	}
-	return token{auth: authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, until: until}, nil
+	return Token{Auth: authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, Until: until}, nil
 }
 
 // complaint is a program that failed.

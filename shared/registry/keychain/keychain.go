@@ -47,9 +47,10 @@ type vouched interface {
 	Source() string
 }
 
-// New returns a keychain. It reads nothing and asks nobody yet.
-func New(o Options) *Keychain {
-	inside := builtin(o)
+// New returns a keychain with these clouds: those of package clouds, or fewer. It reads
+// nothing and asks nobody yet.
+func New(o Options, clouds Clouds) *Keychain {
+	inside := builtin(o, clouds)
 	k := &Keychain{}
 	for _, d := range documents(o.Getenv) {
 		d.inside, d.programs = inside, kanikoDir
@@ -79,15 +80,23 @@ type named struct {
 }
 
 // builtin are the built-in sources, in the order in which they are asked.
-func builtin(o Options) []named {
+func builtin(o Options, clouds Clouds) []named {
 	return []named{
 		{nameEnv, nil, environment{o.Getenv}},
-		{nameGoogle, []string{"gcr", "gcloud"}, newGoogle(o)},
-		{nameECR, []string{"ecr-login"}, newECR(o)},
-		{nameACR, []string{"acr-env", "acr"}, newACR(o)},
+		{nameGoogle, does(clouds.Google, "gcr", "gcloud"), newCloud("Google", googleRealm, clouds.Google, o)},
+		{nameECR, does(clouds.ECR, "ecr-login"), newCloud("ECR", ecrRealm, clouds.ECR, o)},
+		{nameACR, does(clouds.ACR, "acr-env", "acr"), newCloud("ACR", acrRealm, clouds.ACR, o)},
 		{nameGitLab, []string{"gitlabci"}, gitlab{o.Getenv}},
 		{nameKubernetes, nil, newKubernetes(o)},
 	}
+}
+
+// does are the helper programs whose work fetch does: none, if it is left out.
+func does(fetch func(Options) Fetch, programs ...string) []string {
+	if fetch == nil {
+		return nil
+	}
+	return programs
 }
 
 // Resolve is ResolveContext for those who have no context.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 )
 
 // entry is a config with one entry, of a user with the password p.
@@ -27,7 +28,7 @@ func in(t *testing.T, env map[string]string) *keychain.Keychain {
 	if _, ok := env["DOCKER_CONFIG"]; !ok {
 		env["DOCKER_CONFIG"] = t.TempDir()
 	}
-	return keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }, HTTP: silent{t}})
+	return keychain.New(keychain.Options{Getenv: func(name string) string { return env[name] }, HTTP: silent{t}}, clouds.All())
 }
 
 func put(t *testing.T, path, text string) {

@@ -11,11 +11,11 @@ import (
 // that is under way with them is to arrive.
 const margin = 2 * time.Minute
 
-// token is credentials for a while.
-type token struct {
-	auth  authn.AuthConfig
-	until time.Time // when they are void; zero is never
-	from  string    // what they were made of, for people
+// Token is credentials for a while.
+type Token struct {
+	Auth  authn.AuthConfig
+	Until time.Time // when they are void; zero is never
+	From  string    // what they were made of, for people
 }
 
 // renewed are credentials that somebody has to be asked for: when they are first
@@ -23,15 +23,15 @@ type token struct {
 // as well.
 type renewed struct {
 	source string
-	fetch  func(ctx context.Context) (token, error)
+	fetch  func(ctx context.Context) (Token, error)
 	turn   chan struct{} // holds one while somebody looks
 
 	asked bool
-	now   token
+	now   Token
 	err   error
 }
 
-func newRenewed(source string, fetch func(context.Context) (token, error)) *renewed {
+func newRenewed(source string, fetch func(context.Context) (Token, error)) *renewed {
 	return &renewed{source: source, fetch: fetch, turn: make(chan struct{}, 1)}
 }
 
@@ -39,8 +39,8 @@ func newRenewed(source string, fetch func(context.Context) (token, error)) *rene
 func (r *renewed) Source() string {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
-	if r.now.from != "" {
-		return r.source + ", " + r.now.from
+	if r.now.From != "" {
+		return r.source + ", " + r.now.From
 	}
 	return r.source
 }
@@ -66,13 +66,13 @@ func (r *renewed) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, 
 			return nil, err
 		}
 	}
-	a := r.now.auth
+	a := r.now.Auth
 	return &a, nil
 }
 
 // ends reports whether the credentials are void in a while.
 func (r *renewed) ends(in time.Duration) bool {
-	return !r.now.until.IsZero() && time.Until(r.now.until) < in
+	return !r.now.Until.IsZero() && time.Until(r.now.Until) < in
 }
 
 func (r *renewed) ask(ctx context.Context) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/progress"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain/clouds"
 	"github.com/kaniko-suite/kaniko/shared/timeline"
 	"github.com/kaniko-suite/kaniko/shared/trace"
 	"github.com/kaniko-suite/kaniko/warmer/internal/warm"
@@ -144,7 +145,7 @@ func (r *runner) connect() error {
 	}
 	r.client = registry.New(registry.Config{
 		Options:   r.flags.registry,
-		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv)),
+		Keychain:  keychain.New(r.flags.keychain.From(r.env.Getenv), clouds.All()),
 		Wrap:      r.tracing.Transport,
 		UserAgent: "kaniko-warmer/" + command.Release,
 		Warn:      func(text string) { r.env.Log.Warn(text) },

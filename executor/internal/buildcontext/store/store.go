@@ -1,8 +1,8 @@
 // Package store is the table of object stores that a build context may be in.
 //
-// It owns which there are. An executor that is built with the tag "slim" links none
-// of their SDKs; it knows their addresses all the same, and refuses them by name
-// rather than taking them for something else.
+// It owns which there are. Package clouds below it opens them, by the clouds' SDKs. A
+// slim executor links none of these; it knows their addresses all the same, and
+// refuses them by name rather than taking them for something else.
 package store
 
 import (
@@ -25,7 +25,7 @@ type Options = object.Options
 
 // The forms of addresses.
 const (
-	googles = "gs://BUCKET/OBJECT"
-	amazons = "s3://BUCKET/KEY"
-	azures  = "https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH"
+	Googles = "gs://BUCKET/OBJECT"
+	Amazons = "s3://BUCKET/KEY"
+	Azures  = "https://ACCOUNT.blob.core.windows.net/CONTAINER/PATH"
 )

@@ -1,4 +1,4 @@
-package keychain
+package clouds
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -15,42 +14,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
-// ecrHost is a private registry: the account, FIPS, the region, and the domain of one
-// of Amazon's partitions, where on.* are their names for both families of addresses.
-var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.` +
-	`(?:amazonaws\.(?:com|com\.cn|eu)|on\.(?:aws|amazonwebservices\.com\.cn)|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)$`)
-
-const (
-	ecrPublic = "public.ecr.aws"
-	// ecrPublicRegion is the only one that hands out tokens for the public registry.
-	ecrPublicRegion = "us-east-1"
-)
+// ecrPublicRegion is the only one that hands out tokens for the public registry.
+const ecrPublicRegion = "us-east-1"
 
 type ecrCredentials struct {
-	Options
+	keychain.Options
 }
 
-// newECR is the source for Amazon's registries. A realm is a region, for a token of it
-// is good for all accounts that its owner may use; or the public registry.
-func newECR(o Options) source {
-	e := ecrCredentials{o}
-	return &cloudSource{title: "ECR", fetch: e.fetch, realm: func(host string) (string, bool) {
-		if host == ecrPublic {
-			return ecrPublic, true
-		}
-		m := ecrHost.FindStringSubmatch(host)
-		if m == nil {
-			return "", false
-		}
-		return m[2] + m[1], true
-	}}
-}
-
-func (e ecrCredentials) fetch(ctx context.Context, realm string) (token, error) {
+func (e ecrCredentials) fetch(ctx context.Context, realm string) (keychain.Token, error) {
 	region, fips := strings.CutSuffix(realm, "-fips")
-	if realm == ecrPublic {
+	if realm == keychain.ECRPublic {
 		region = ecrPublicRegion
 	}
 	load := []func(*awsconfig.LoadOptions) error{awsconfig.WithRegion(region)}
@@ -62,22 +39,22 @@ func (e ecrCredentials) fetch(ctx context.Context, realm string) (token, error) 
 	}
 	c, err := awsconfig.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return token{}, fmt.Errorf("read the configuration of AWS: %w", err)
+		return keychain.Token{}, fmt.Errorf("read the configuration of AWS: %w", err)
 	}
 	owner, err := awsIdentity(ctx, c)
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
-	var t token
-	if realm == ecrPublic {
+	var t keychain.Token
+	if realm == keychain.ECRPublic {
 		t, err = publicToken(ctx, c)
 	} else {
 		t, err = privateToken(ctx, c)
 	}
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
-	t.from = "AWS credentials by " + owner
+	t.From = "AWS credentials by " + owner
 	return t, nil
 }
 
@@ -95,24 +72,24 @@ func awsIdentity(ctx context.Context, c aws.Config) (string, error) {
 	return found.Source, nil
 }
 
-func privateToken(ctx context.Context, c aws.Config) (token, error) {
+func privateToken(ctx context.Context, c aws.Config) (keychain.Token, error) {
 	said, err := ecr.NewFromConfig(c).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
 	if len(said.AuthorizationData) == 0 {
-		return token{}, errNoToken
+		return keychain.Token{}, errNoToken
 	}
 	return ecrToken(said.AuthorizationData[0].AuthorizationToken, said.AuthorizationData[0].ExpiresAt)
 }
 
-func publicToken(ctx context.Context, c aws.Config) (token, error) {
+func publicToken(ctx context.Context, c aws.Config) (keychain.Token, error) {
 	said, err := ecrpublic.NewFromConfig(c).GetAuthorizationToken(ctx, &ecrpublic.GetAuthorizationTokenInput{})
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
 	if said.AuthorizationData == nil {
-		return token{}, errNoToken
+		return keychain.Token{}, errNoToken
 	}
 	return ecrToken(said.AuthorizationData.AuthorizationToken, said.AuthorizationData.ExpiresAt)
 }
@@ -121,11 +98,11 @@ func publicToken(ctx context.Context, c aws.Config) (token, error) {
 var errNoToken = errors.New("the answer holds no token")
 
 // ecrToken is user and password, in base64.
-func ecrToken(encoded *string, until *time.Time) (token, error) {
+func ecrToken(encoded *string, until *time.Time) (keychain.Token, error) {
 	raw, err := base64.StdEncoding.DecodeString(aws.ToString(encoded))
 	user, password, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok {
-		return token{}, errNoToken
+		return keychain.Token{}, errNoToken
 	}
-	return token{auth: authn.AuthConfig{Username: user, Password: password}, until: aws.ToTime(until)}, nil
+	return keychain.Token{Auth: authn.AuthConfig{Username: user, Password: password}, Until: aws.ToTime(until)}, nil
 }

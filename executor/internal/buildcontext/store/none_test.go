@@ -1,5 +1,3 @@
-//go:build slim
-
 package store
 
 import (
@@ -11,8 +9,8 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
 )
 
-func TestAll_refuses(t *testing.T) {
-	for _, s := range All(Options{}) {
+func TestNone(t *testing.T) {
+	for _, s := range None(Options{}) {
 		u, _ := url.Parse("x://b/o?sig=secret")
 		_, err := s.Open(t.Context(), u)
 		var e *object.Error

@@ -1,4 +1,4 @@
-package keychain
+package clouds
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
 const (
@@ -29,31 +30,23 @@ const (
 )
 
 type googleCredentials struct {
-	Options
-}
-
-// newGoogle is the source for Artifact Registry and what is left of Container Registry.
-func newGoogle(o Options) source {
-	g := googleCredentials{o}
-	return &cloudSource{title: "Google", fetch: g.fetch, realm: func(host string) (string, bool) {
-		return "", host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, ".pkg.dev")
-	}}
+	keychain.Options
 }
 
 // fetch looks in the order of Google's application default credentials.
-func (g googleCredentials) fetch(ctx context.Context, _ string) (token, error) {
+func (g googleCredentials) fetch(ctx context.Context, _ string) (keychain.Token, error) {
 	if path := g.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); path != "" {
 		t, err := g.file(ctx, path)
 		if err != nil {
 			err = fmt.Errorf("$GOOGLE_APPLICATION_CREDENTIALS: %w", err)
 		}
-		t.from = "file of $GOOGLE_APPLICATION_CREDENTIALS"
+		t.From = "file of $GOOGLE_APPLICATION_CREDENTIALS"
 		return t, err
 	}
 	if path := g.wellKnown(); path != "" {
 		t, err := g.file(ctx, path)
 		if !errors.Is(err, fs.ErrNotExist) {
-			t.from = path
+			t.From = path
 			return t, err
 		}
 	}
@@ -75,35 +68,32 @@ func (g googleCredentials) wellKnown() string {
 
 // file gets a token for the key of a service account, for a user's refresh token, or
 // by the federation of identities, whichever a file describes.
-func (g googleCredentials) file(ctx context.Context, path string) (token, error) {
-	raw, err := readFile(path)
-	if err != nil {
-		return token{}, fmt.Errorf("read %s: %w", path, bare(err))
-	}
+func (g googleCredentials) file(ctx context.Context, path string) (keychain.Token, error) {
 	var kind struct{ Type google.CredentialsType }
-	if err := json.Unmarshal(raw, &kind); err != nil {
-		return token{}, fmt.Errorf("read %s: %w", path, located(raw, err))
+	raw, err := keychain.ReadJSON(path, &kind)
+	if err != nil {
+		return keychain.Token{}, err
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: g.outward()})
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: g.Outward()})
 	// The token source keeps the context: it is made anew for each token.
 	c, err := google.CredentialsFromJSONWithType(ctx, raw, kind.Type, googleScope)
 	if err != nil {
-		return token{}, fmt.Errorf("read %s: %w", path, err)
+		return keychain.Token{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	t, err := c.TokenSource.Token()
 	if err != nil {
-		return token{}, fmt.Errorf("get a token for %s: %w", path, err)
+		return keychain.Token{}, fmt.Errorf("get a token for %s: %w", path, err)
 	}
 	return googleToken(t.AccessToken, t.Expiry, ""), nil
 }
 
-func googleToken(access string, until time.Time, from string) token {
-	return token{authn.AuthConfig{Username: googleUser, Password: access}, until, from}
+func googleToken(access string, until time.Time, from string) keychain.Token {
+	return keychain.Token{Auth: authn.AuthConfig{Username: googleUser, Password: access}, Until: until, From: from}
 }
 
 // metadata asks the server that machines, pods and jobs in Google's cloud have. In a
 // cluster it may come up after the pod.
-func (g googleCredentials) metadata(ctx context.Context) (token, error) {
+func (g googleCredentials) metadata(ctx context.Context) (keychain.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, ambientPatience)
 	defer cancel()
 	host := g.Getenv("GCE_METADATA_HOST")
@@ -121,40 +111,40 @@ func (g googleCredentials) metadata(ctx context.Context) (token, error) {
 		select {
 		case <-time.After(time.Duration(try) * 300 * time.Millisecond):
 		case <-ctx.Done():
-			return token{}, err
+			return keychain.Token{}, err
 		}
 	}
 }
 
 // askMetadata says too whether it may go better another time.
-func (g googleCredentials) askMetadata(ctx context.Context, host string) (_ token, again bool, _ error) {
+func (g googleCredentials) askMetadata(ctx context.Context, host string) (_ keychain.Token, again bool, _ error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		"http://"+host+"/computeMetadata/v1/instance/service-accounts/default/token", nil)
 	if err != nil {
-		return token{}, false, err
+		return keychain.Token{}, false, err
 	}
 	req.Header.Set(metadataFlavor, "Google")
-	resp, err := g.inward().RoundTrip(req)
+	resp, err := g.Inward().RoundTrip(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer within %v", ambientPatience)
 		}
-		return token{}, g.Getenv("KUBERNETES_SERVICE_HOST") != "", err
+		return keychain.Token{}, g.Getenv("KUBERNETES_SERVICE_HOST") != "", err
 	}
 	defer resp.Body.Close()
 	// Other clouds answer at the same address.
 	if resp.Header.Get(metadataFlavor) != "Google" {
-		return token{}, false, errors.New("it is not Google's")
+		return keychain.Token{}, false, errors.New("it is not Google's")
 	}
 	if resp.StatusCode != http.StatusOK {
-		return token{}, resp.StatusCode >= 500, errors.New(resp.Status)
+		return keychain.Token{}, resp.StatusCode >= 500, errors.New(resp.Status)
 	}
 	var said struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"` // seconds
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(&said); err != nil || said.AccessToken == "" {
-		return token{}, false, errors.New("its answer holds no token")
+		return keychain.Token{}, false, errors.New("its answer holds no token")
 	}
 	return googleToken(said.AccessToken, time.Now().Add(time.Duration(said.ExpiresIn)*time.Second), "metadata server"), false, nil
 }

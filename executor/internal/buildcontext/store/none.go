@@ -1,5 +1,3 @@
-//go:build slim
-
 package store
 
 import (
@@ -11,9 +9,9 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
 )
 
-// All are the stores that this executor would know if it were not a slim one.
-func All(Options) []Store {
-	return []Store{{googles, object.IsGoogles, refuse}, {amazons, object.IsAmazons, refuse}, {azures, object.IsAzures, refuse}}
+// None are the stores that a slim executor would know if it were not one.
+func None(Options) []Store {
+	return []Store{{Googles, object.IsGoogles, refuse}, {Amazons, object.IsAmazons, refuse}, {Azures, object.IsAzures, refuse}}
 }
 
 func refuse(_ context.Context, u *url.URL) (io.ReadCloser, error) {

@@ -1,8 +1,7 @@
-package keychain
+package clouds
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
 )
 
 const (
@@ -30,17 +31,7 @@ const (
 )
 
 type acrCredentials struct {
-	Options
-}
-
-// newACR is the source for Azure's registries. A realm is a registry: each makes its
-// own tokens.
-func newACR(o Options) source {
-	a := acrCredentials{o}
-	return &cloudSource{title: "ACR", fetch: a.fetch, realm: func(host string) (string, bool) {
-		_, ok := authority(host)
-		return host, ok
-	}}
+	keychain.Options
 }
 
 // authority is who identities are checked by in the cloud that a registry is in.
@@ -58,25 +49,25 @@ func authority(host string) (cloud.Configuration, bool) {
 	return cloud.Configuration{}, false
 }
 
-func (a acrCredentials) fetch(ctx context.Context, host string) (token, error) {
+func (a acrCredentials) fetch(ctx context.Context, host string) (keychain.Token, error) {
 	who, from, patience, err := a.identity(host)
 	if err != nil {
-		return token{}, fmt.Errorf("%s: %w", from, err)
+		return keychain.Token{}, fmt.Errorf("%s: %w", from, err)
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	access, err := who.GetToken(asking, policy.TokenRequestOptions{Scopes: []string{acrScope}})
 	switch {
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
-		return token{}, fmt.Errorf("%s: no answer within %v", from, patience)
+		return keychain.Token{}, fmt.Errorf("%s: no answer within %v", from, patience)
 	case err != nil:
-		return token{}, fmt.Errorf("%s: %w", from, err)
+		return keychain.Token{}, fmt.Errorf("%s: %w", from, err)
 	}
 	t, err := a.exchange(ctx, host, access.Token)
 	if err != nil {
-		return token{}, fmt.Errorf("%s: exchange the token at %s: %w", from, host, err)
+		return keychain.Token{}, fmt.Errorf("%s: exchange the token at %s: %w", from, host, err)
 	}
-	t.from = from
+	t.From = from
 	return t, nil
 }
 
@@ -96,14 +87,14 @@ func (a acrCredentials) identity(host string) (who azcore.TokenCredential, from 
 	switch {
 	case a.Getenv("AZURE_CLIENT_SECRET") != "" || a.Getenv("AZURE_CLIENT_CERTIFICATE_PATH") != "":
 		who, err = azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: known})
-		return who, "service principal of $AZURE_CLIENT_ID", cloudPatience, err
+		return who, "service principal of $AZURE_CLIENT_ID", keychain.Patience, err
 	case a.Getenv("AZURE_FEDERATED_TOKEN_FILE") != "":
 		who, err = azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: known})
-		return who, "workload identity of $AZURE_FEDERATED_TOKEN_FILE", cloudPatience, err
+		return who, "workload identity of $AZURE_FEDERATED_TOKEN_FILE", keychain.Patience, err
 	}
 	managed := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: o}
 	if a.HTTP == nil {
-		managed.Transport = &http.Client{Transport: a.inward()}
+		managed.Transport = &http.Client{Transport: a.Inward()}
 	}
 	if id != "" {
 		managed.ID = azidentity.ClientID(id)
@@ -113,59 +104,34 @@ func (a acrCredentials) identity(host string) (who azcore.TokenCredential, from 
 }
 
 // exchange turns a token of Azure's into one of the registry's.
-func (a acrCredentials) exchange(ctx context.Context, host, access string) (token, error) {
+func (a acrCredentials) exchange(ctx context.Context, host, access string) (keychain.Token, error) {
 	form := url.Values{"grant_type": {"access_token"}, "service": {host}, "access_token": {access}}
 	if tenant := a.Getenv("AZURE_TENANT_ID"); tenant != "" {
 		form.Set("tenant", tenant)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+host+"/oauth2/exchange", strings.NewReader(form.Encode()))
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	// No redirects: the form is for the registry alone.
-	resp, err := a.outward().RoundTrip(req)
+	resp, err := a.Outward().RoundTrip(req)
 	if err != nil {
-		return token{}, err
+		return keychain.Token{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxReason)) // what could be read has to do
-		return token{}, fmt.Errorf("%s: %s", resp.Status, said)
+		return keychain.Token{}, fmt.Errorf("%s: %s", resp.Status, said)
 	}
 	var said struct {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(&said); err != nil || said.RefreshToken == "" {
-		return token{}, errors.New("the answer holds no token")
+		return keychain.Token{}, errors.New("the answer holds no token")
 	}
-	return token{
-		auth:  authn.AuthConfig{Username: acrUser, Password: said.RefreshToken},
-		until: endOf(said.RefreshToken, time.Now().Add(acrLife)),
+	return keychain.Token{
+		Auth:  authn.AuthConfig{Username: acrUser, Password: said.RefreshToken},
+		Until: keychain.EndOf(said.RefreshToken, time.Now().Add(acrLife)),
 	}, nil
-}
-
-// endOf is when a JSON web token says that it is void, or otherwise if it does not say.
-func endOf(jwt string, otherwise time.Time) time.Time {
-	var claims struct {
-		Expires int64 `json:"exp"` // seconds since 1970
-	}
-	if decodeClaims(jwt, &claims) != nil || claims.Expires == 0 {
-		return otherwise
-	}
-	return time.Unix(claims.Expires, 0)
-}
-
-// decodeClaims reads what a JSON web token claims. It is our own, to be looked at and
-// not to be believed: its signature is not checked.
-func decodeClaims(jwt string, claims any) error {
-	parts := strings.Split(jwt, ".")
-	if len(parts) != 3 {
-		return errors.New("it is no JSON web token")
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(raw, claims)
 }

@@ -218,14 +218,16 @@ func TestPages(t *testing.T) {
 	t.Run("tutorial", func(t *testing.T) { tutorial(t, bin, registry, base) })
 }
 
-// readme gives the README a build context, and a cache for what it says of caches.
+// readme gives the README a build context, an image that was built twice, and their cache.
 func readme(t *testing.T, bin, registry, base string) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "Dockerfile"), "FROM "+base+"\nRUN date > /made\n", 0o644)
+	write(t, filepath.Join(dir, "Dockerfile"), "FROM "+base+"\nRUN echo made > /made\n", 0o644)
 	if err := os.Symlink(bin, filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
-	made(t, filepath.Join(bin, "executor"), "--context="+dir, "--destination="+registry+"/app:0", "--cache")
+	for _, tag := range []string{"1", "rebuilt"} {
+		made(t, filepath.Join(bin, "executor"), "--context="+dir, "--destination="+registry+"/app:"+tag, "--cache")
+	}
 	perform(t, "README.md", dir, []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "KANIKO_DIR=" + t.TempDir()}, strings.NewReplacer(
 		"registry.example.com", registry,
 		"/kaniko/executor", "executor", // where the image has it

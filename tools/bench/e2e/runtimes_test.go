@@ -31,6 +31,13 @@ USER someone
 RUN id -un > ~/who
 `
 
+// A command that wants to know what the executor was told and not the Dockerfile, and fails the build if it gets to know it.
+const hostile = `FROM %s
+RUN ! cat /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" | grep "pl[a]nted-"
+RUN ! for p in /proc/[0-9]*; do while read -r range more; do start=$(printf %%d 0x${range%%%%-*}); \
+  dd if=$p/mem bs=4096 skip=$((start / 4096)) count=64 2>/dev/null; done <$p/maps; done 2>/dev/null | grep -ao "pl[a]nted-s[a-z]*t"
+`
+
 // needed are the capabilities that docs/security.md names for a build in place.
 var needed = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID"}
 
@@ -45,6 +52,7 @@ func TestRuntimes(t *testing.T) {
 	}
 	w.write(t, "context/hello", "hello\n")
 	w.write(t, "context/Dockerfile", fmt.Sprintf(ofRuntimes, debian))
+	w.write(t, "context/hostile", fmt.Sprintf(hostile, debian))
 	archive := w.executorArchive(t)
 
 	want := w.built(t, "machine", func(args ...string) {
@@ -74,6 +82,9 @@ func TestRuntimes(t *testing.T) {
 				if got != want {
 					t.Errorf("the image%s is %s, and %s on the machine", again, got, want)
 				}
+			}
+			if !strings.HasSuffix(r.name, "gvisor") { // whose processes have no secrets of each other's
+				c.run(t, context, r.args, []string{"--dockerfile=hostile", "--insecure", "--no-push", "--secret=id=one,env=SECRET"})
 			}
 		})
 	}
@@ -122,6 +133,9 @@ func (w world) executorArchive(t *testing.T) string {
 
 // tested is the name of the executor's image in the archive.
 const tested = "docker.io/kaniko/executor:tested"
+
+// planted is a variable of each container that no RUN may see.
+const planted = "SECRET=planted-secret"
 
 // A runtime runs the executor's image with the build context at /workspace and the machine's network.
 type runtime interface {
@@ -199,7 +213,7 @@ func (d dockerd) command(args ...string) *exec.Cmd {
 
 func (d dockerd) run(t *testing.T, context string, flags, args []string) {
 	t.Helper()
-	words := slices.Concat([]string{"run", "--rm", "--network=host", "-v", context + ":/workspace:ro"}, flags, []string{tested}, args)
+	words := slices.Concat([]string{"run", "--rm", "--network=host", "-e", planted, "-v", context + ":/workspace:ro"}, flags, []string{tested}, args)
 	if out, err := d.command(words...).CombinedOutput(); err != nil {
 		t.Fatalf("docker %s: %v\n%s", strings.Join(words, " "), err, out)
 	}
@@ -223,7 +237,7 @@ func (p podman) run(t *testing.T, context string, flags, args []string) {
 		}
 		return global
 	})
-	p.w.podman(t, slices.Concat(ofPodman, []string{"run", "--rm", "--network=host", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
+	p.w.podman(t, slices.Concat(ofPodman, []string{"run", "--rm", "--network=host", "-e", planted, "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768",
 		"-v", context + ":/workspace:ro"}, flags, []string{tested}, args)...)
 }
 
@@ -247,7 +261,7 @@ func startContainerd(t *testing.T, w world, archive string) runtime {
 func (c containerd) run(t *testing.T, context string, flags, args []string) {
 	t.Helper()
 	id := fmt.Sprintf("build-%d", time.Now().UnixNano())
-	run(t, "ctr", slices.Concat([]string{"-a", c.socket, "run", "--rm", "--net-host", "--mount", "type=bind,src=" + context + ",dst=/workspace,options=rbind:ro"},
+	run(t, "ctr", slices.Concat([]string{"-a", c.socket, "run", "--rm", "--net-host", "--env", planted, "--mount", "type=bind,src=" + context + ",dst=/workspace,options=rbind:ro"},
 		flags, []string{tested, id, "/kaniko/executor", "--context=/workspace"}, args)...)
 }
 

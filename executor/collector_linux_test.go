@@ -142,7 +142,9 @@ func otherProgram(t *testing.T, name string) string {
 		}
 	}
 	path := filepath.Join(t.TempDir(), name)
-	out, err := exec.Command("go", "build", "-o", path, "../"+name).CombinedOutput()
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "../"+name)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skipf("%s is not there, and there is no go command to build it", name)
 	}

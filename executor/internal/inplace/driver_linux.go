@@ -69,11 +69,25 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 	if d.quirks, err = probe(d.path("")); err != nil {
 		return nil, errors.Join(err, d.root.Close())
 	}
+	if err := unreadable(); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
 	d.trash.dir = d.path("trash")
 	if err := errors.Join(d.recover(), disk.Remove(d.path(bindsName))); err != nil {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	return d, nil
+}
+
+// unreadable keeps this process's memory and environment, which hold secrets and
+// credentials, from the commands that it runs: nobody without CAP_SYS_PTRACE, root or not,
+// reads them or traces a process that is not dumpable (prctl(2)). gVisor does not look at
+// it. It ends with exec, so that what this process starts is as any other.
+func unreadable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep commands from reading this process: %w", err)
+	}
+	return nil
 }
 
 // path names something in the driver's own directory.

@@ -91,16 +91,14 @@ func serve(req request, control io.Reader) response {
 	unix.Umask(0o022)
 
 	p := &initProcess{}
-	if os.Getpid() != 1 {
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			return refused(&SetupError{Step: "become the reaper of the command's processes", Err: err})
-		}
-	}
 	procs, err := openProcesses()
 	if err != nil {
 		return refused(&SetupError{Step: "open /proc", Err: err})
 	}
 	p.procs = procs
+	if err := p.procs.adopt(); err != nil {
+		return refused(&SetupError{Step: "become the reaper of the command's processes", Err: err})
+	}
 
 	go func() {
 		<-ends

@@ -15,6 +15,9 @@ import (
 type processes struct {
 	proc *os.File
 	fds  *os.Root
+	// before, if it is set, are those that there were when nobody but the first process of
+	// all could be the parent of those whose own has gone.
+	before map[int]bool
 }
 
 func openProcesses() (*processes, error) {
@@ -27,6 +30,48 @@ func openProcesses() (*processes, error) {
 		return nil, err
 	}
 	return &processes{proc: d, fds: r}, nil
+}
+
+// adopt makes this process the parent of those below it whose own parent has gone.
+// gVisor before 2024 has no such thing (EINVAL); there they are found as strays.
+func (p *processes) adopt() error {
+	if os.Getpid() == 1 {
+		return nil
+	}
+	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if err == unix.EINVAL {
+		p.before = map[int]bool{}
+		for _, pid := range p.pids() {
+			p.before[pid] = true
+		}
+		return nil
+	}
+	return err
+}
+
+// strays are descendants of this process that [processes.descendants] cannot know, since
+// the first process of all is their parent now. Of its own children they are told apart by
+// their session: a command has one of its own, and nobody gets back into another.
+func (p *processes) strays() []process {
+	if p.before == nil {
+		return nil
+	}
+	kept := map[int]bool{}
+	for _, pid := range []int{1, os.Getppid()} {
+		if pr, ok := p.stat(pid); ok {
+			kept[pr.session] = true
+		}
+	}
+	var out []process
+	for _, pid := range p.pids() {
+		pr, ok := p.stat(pid)
+		if !ok || p.before[pid] || pr.parent != 1 || pr.dead || kept[pr.session] {
+			continue
+		}
+		out = append(out, pr)
+		out = append(out, p.descendants(pid)...)
+	}
+	return out
 }
 
 // killAll ends every descendant and collects it. As reaper, this process becomes
@@ -44,7 +89,7 @@ func (p *processes) killAll() {
 		}
 	}
 	for {
-		found := p.descendants(own)
+		found := append(p.descendants(own), p.strays()...)
 		for _, pr := range found {
 			// The group first: a process that forks without end stays in it, and the
 			// kernel lets no fork of a group pass while the group is being killed.
@@ -60,12 +105,18 @@ func (p *processes) killAll() {
 			time.Sleep(time.Millisecond)
 		}
 		if _, err := unix.Wait4(-1, nil, how, nil); err == unix.ECHILD {
-			return
+			if len(p.strays()) == 0 {
+				return
+			}
+			time.Sleep(time.Millisecond) // they are collected by another
 		}
 	}
 }
 
-type process struct{ pid, parent, group int }
+type process struct {
+	pid, parent, group, session int
+	dead                        bool // and not yet collected
+}
 
 // descendants lists what lives below a process. /proc may hide processes of
 // other users (hidepid); the kernel's list of own children does not.
@@ -115,18 +166,19 @@ func (p *processes) stat(pid int) (process, bool) {
 	if err != nil {
 		return process{}, false
 	}
-	// "pid (name) state ppid pgrp …", where the name may hold anything.
+	// "pid (name) state ppid pgrp session …", where the name may hold anything.
 	at := bytes.LastIndexByte(b, ')')
 	if at < 0 {
 		return process{}, false
 	}
 	f := strings.Fields(string(b[at+1:]))
-	if len(f) < 3 {
+	if len(f) < 4 {
 		return process{}, false
 	}
 	parent, err1 := strconv.Atoi(f[1])
 	group, err2 := strconv.Atoi(f[2])
-	return process{pid, parent, group}, err1 == nil && err2 == nil
+	session, err3 := strconv.Atoi(f[3])
+	return process{pid, parent, group, session, f[0] == "Z"}, err1 == nil && err2 == nil && err3 == nil
 }
 
 func (p *processes) children(of int) []int {

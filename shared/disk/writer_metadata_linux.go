@@ -77,6 +77,9 @@ func (e *OwnerError) Error() string {
 
 func (e *OwnerError) Unwrap() error { return e.Err }
 
+// ExitCode is that of what this machine does not allow.
+func (e *OwnerError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *OwnerError) Hint() string {
 	switch e.Err {

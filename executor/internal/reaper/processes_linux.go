@@ -2,6 +2,7 @@ package reaper
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -31,19 +32,22 @@ func openProcesses() (*processes, error) {
 
 // killAll ends every descendant and collects it. As reaper, this process becomes
 // the parent of those whose own parent has gone, so killing its children until
-// there are none reaches all of them.
-func (p *processes) killAll() {
+// there are none reaches all of them. Those of other users it may not end without
+// CAP_KILL: they have the grace to end by themselves.
+func (p *processes) killAll() error {
 	own := os.Getpid()
 	if own == 1 {
 		for {
 			// All but init, in one step that no fork can slip through.
 			unix.Kill(-1, unix.SIGKILL)
 			if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
-				return
+				return nil
 			}
 		}
 	}
+	end := time.Now().Add(grace)
 	for {
+		refused := false
 		found := p.descendants(own)
 		for _, pr := range found {
 			// The group first: a process that forks without end stays in it, and the
@@ -51,21 +55,30 @@ func (p *processes) killAll() {
 			if pr.group > 1 && pr.group != unix.Getpgrp() {
 				unix.Kill(-pr.group, unix.SIGKILL)
 			}
-			unix.Kill(pr.pid, unix.SIGKILL)
+			if unix.Kill(pr.pid, unix.SIGKILL) == unix.EPERM && !pr.over {
+				refused = true
+			}
+		}
+		if refused && time.Now().After(end) {
+			return &SetupError{Step: "end what the command left running", Err: errors.New("it is another user's, and CAP_KILL is missing"),
+				Help: "give the container CAP_KILL, or let the command end what it starts"}
 		}
 		how := 0
-		if len(found) == 0 {
+		if len(found) == 0 || refused {
 			// One may have become our child after the look around: look again.
 			how = unix.WNOHANG
 			time.Sleep(time.Millisecond)
 		}
 		if _, err := unix.Wait4(-1, nil, how, nil); err == unix.ECHILD {
-			return
+			return nil
 		}
 	}
 }
 
-type process struct{ pid, parent, group int }
+type process struct {
+	pid, parent, group int
+	over               bool // it has ended, and waits for its parent
+}
 
 // descendants lists what lives below a process. /proc may hide processes of
 // other users (hidepid); the kernel's list of own children does not.
@@ -126,7 +139,7 @@ func (p *processes) stat(pid int) (process, bool) {
 	}
 	parent, err1 := strconv.Atoi(f[1])
 	group, err2 := strconv.Atoi(f[2])
-	return process{pid, parent, group}, err1 == nil && err2 == nil
+	return process{pid, parent, group, f[0] == "Z"}, err1 == nil && err2 == nil
 }
 
 func (p *processes) children(of int) []int {

@@ -65,8 +65,10 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 capabilities:
   drop: [ALL]
-  add: [CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP, SETGID, SETUID]
-{{- if ne . "isolated" }}
+{{- if eq . "isolated" }}
+  add: [SETFCAP, SETGID, SETUID]
+{{- else }}
+  add: [CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETFCAP, SETGID, SETUID]
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end }}

@@ -409,17 +409,17 @@ cachegc: {enabled: true, config: {caches: [{cache: registry.example.com/shop/cac
 	helm := filepath.Join(c.bin, "helm")
 	home := "HELM_CACHE_HOME=" + c.Dir + "/helm"
 	run(t, "env", home, helm, "lint", "--strict", deploy+"/helm/kaniko", "-f", values)
-	text := run(t, "env", home, helm, "template", "shop", deploy+"/helm/kaniko", "-f", values)
+	text := run(t, "env", home, helm, "template", "--kube-version=1.34.4", "shop", deploy+"/helm/kaniko", "-f", values)
 	c.dryRun(t, text)
 	for _, want := range []string{`"--destination=registry.example.com/shop/web:2"`, "destination=registry.example.com/shop/b:2", `"--flags-file=/kaniko/builds/$(JOB_COMPLETION_INDEX)"`, "completions: 2", "claimName: shop-bases"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the chart's manifests do not have %s:\n%s", want, text)
 		}
 	}
-	c.dryRun(t, run(t, "env", home, helm, "template", "empty", deploy+"/helm/kaniko"))
+	c.dryRun(t, run(t, "env", home, helm, "template", "--kube-version=1.34.4", "empty", deploy+"/helm/kaniko"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, helm, "template", "x", deploy+"/helm/kaniko", "--set", "builds.a.profile=best")
+	cmd := exec.CommandContext(ctx, helm, "template", "--kube-version=1.34.4", "x", deploy+"/helm/kaniko", "--set", "builds.a.profile=best")
 	cmd.Env = append(os.Environ(), home)
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "it is default, isolated or restricted") {
 		t.Errorf("a profile that is none: %v\n%s", err, out)

@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 [ "$(id -u)" = 0 ] || die "the end-to-end tests need root"
 need go=golang buildah=buildah docker-registry=docker-registry podman=podman runc=runc skopeo=skopeo mmdebstrap=mmdebstrap unshare=util-linux containerd=containerd etcd=etcd-server busybox=busybox-static
-"$top/tools/fixtures/build.sh" debian golang gosmall node python maven nginx apt goapp kubernetes helm crds >/dev/null
+"$top/tools/fixtures/build.sh" debian golang gosmall node python maven nginx apt goapp kubernetes helm crds versitygw >/dev/null
 
 bin=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-e2e-bin.XXXXXX")
 trap 'rm -rf "$bin"' EXIT

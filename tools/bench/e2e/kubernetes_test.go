@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ func TestKubernetes(t *testing.T) {
 	t.Run("build", c.testBuild)
 	t.Run("isolated", c.testIsolated)
 	t.Run("restricted", c.testRestricted)
+	t.Run("sources", c.testSources)
 	t.Run("mounts", c.testMounts)
 	t.Run("failure", c.testFailure)
 	t.Run("many", c.testMany)
@@ -335,7 +337,7 @@ func (c *cluster) testCacheGC(t *testing.T) {
 	if err != nil || len(before) < 4 {
 		t.Fatalf("the cache before: %q, %v", before, err)
 	}
-	manifest := strings.NewReplacer("17 3 * * *", "* * * * *", "unused-for: 14d", "unused-for: 1s\n      grace: 1s\n      max-delete: 100%").Replace(
+	manifest := strings.NewReplacer("17 3 * * *", "'* * * * *'", "unused-for: 14d", "unused-for: 1s\n      grace: 1s\n      max-delete: 100%").Replace(
 		c.overlay(t, "cachegc", `{op: add, path: POD/containers/0/env/-, value: {name: KANIKO_LOG_FORMAT, value: text}}`))
 	c.kubectl(t, manifest, "create", "-f", "-")
 	defer c.kubectl(t, manifest, "delete", "-f", "-", "--wait=true", "--cascade=foreground")
@@ -367,15 +369,60 @@ func (c *cluster) testCacheGC(t *testing.T) {
 	}
 }
 
+// volume makes a directory of this machine the volume of a claim, which the manifests or the caller make. It is of the kind "local", for kubelet gives such a one to the pod's group.
+func (c *cluster) volume(t *testing.T, claim, dir string) {
+	t.Helper()
+	c.kubectl(t, fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolume, metadata: {name: %[1]s}, spec: {capacity: {storage: 20Gi}, accessModes: [ReadWriteOnce], local: {path: %[2]q},
+		claimRef: {namespace: default, name: %[1]s}, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [localhost]}]}]}}}}`, claim, dir),
+		"create", "-f", "-")
+}
+
+// build-volume builds what a claim has, and build-bucket what a store has that speaks Amazon's protocol and checks signatures, with the keys of a secret.
+func (c *cluster) testSources(t *testing.T) {
+	service := filepath.Join(c.Dir, "git", "work", "services", "web")
+	c.volume(t, "source", service)
+	c.kubectl(t, `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: source}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`, "create", "-f", "-")
+	c.buildGit(t, "build-volume")
+
+	bucket := filepath.Join(c.Dir, "buckets", "builds", "shop")
+	for _, d := range []string{bucket, filepath.Join(c.Dir, "attributes")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "tar", "-C", service, "-czf", filepath.Join(bucket, "web.tar.gz"), ".")
+	address := freeAddress(t)
+	store := exec.Command(filepath.Join(c.bin, "versitygw"), "--port", address, "--quiet", "posix", "--sidecar", filepath.Join(c.Dir, "attributes"), filepath.Join(c.Dir, "buckets"))
+	store.Env = append(os.Environ(), "ROOT_ACCESS_KEY=key", "ROOT_SECRET_KEY=of-the-bucket")
+	if err := store.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = store.Process.Kill()
+		_ = store.Wait()
+	}()
+	c.kubectl(t, "", "create", "secret", "generic", "bucket", "--from-literal=AWS_ACCESS_KEY_ID=key", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-bucket", "--from-literal=AWS_REGION=eu-central-1",
+		"--from-literal=S3_ENDPOINT=http://"+address, "--from-literal=S3_FORCE_PATH_STYLE=true")
+	c.buildGit(t, "build-bucket")
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // The warmer fills a volume, and a build with that volume needs no registry for its base.
 func (c *cluster) testWarmer(t *testing.T) {
 	disk := filepath.Join(c.Dir, "disk")
 	if err := os.Mkdir(disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Of the kind "local", since that is what kubelet gives the pod's group to.
-	c.kubectl(t, fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolume, metadata: {name: disk}, spec: {capacity: {storage: 20Gi}, accessModes: [ReadWriteOnce], local: {path: %q},
-		nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [localhost]}]}]}}}}`, disk), "create", "-f", "-")
+	c.volume(t, "kaniko-bases", disk)
 	manifest := c.overlay(t, "warmer")
 	c.kubectl(t, manifest, "create", "-f", "-")
 	defer c.kubectl(t, manifest, "delete", "-f", "-", "--wait=false")

@@ -337,8 +337,8 @@ func (c *cluster) testCacheGC(t *testing.T) {
 	if err != nil || len(before) < 4 {
 		t.Fatalf("the cache before: %q, %v", before, err)
 	}
-	manifest := strings.NewReplacer("17 3 * * *", "'* * * * *'", "unused-for: 14d", "unused-for: 1s\n      grace: 1s\n      max-delete: 100%").Replace(
-		c.overlay(t, "cachegc", `{op: add, path: POD/containers/0/env/-, value: {name: KANIKO_LOG_FORMAT, value: text}}`))
+	manifest := strings.NewReplacer("17 3 * * *", "'* * * * *'", "unused-for: 14d", "unused-for: 1s\n      grace: 1s").Replace(
+		c.overlay(t, "cachegc", `{op: add, path: POD/containers/0/args/-, value: --force-large}`))
 	c.kubectl(t, manifest, "create", "-f", "-")
 	defer c.kubectl(t, manifest, "delete", "-f", "-", "--wait=true", "--cascade=foreground")
 	job := ""
@@ -401,7 +401,7 @@ func (c *cluster) testSources(t *testing.T) {
 		_ = store.Process.Kill()
 		_ = store.Wait()
 	}()
-	c.kubectl(t, "", "create", "secret", "generic", "bucket", "--from-literal=AWS_ACCESS_KEY_ID=key", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-bucket", "--from-literal=AWS_REGION=eu-central-1",
+	c.kubectl(t, "", "create", "secret", "generic", "bucket", "--from-literal=AWS_ACCESS_KEY_ID=key", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-bucket", "--from-literal=AWS_REGION=us-east-1",
 		"--from-literal=S3_ENDPOINT=http://"+address, "--from-literal=S3_FORCE_PATH_STYLE=true")
 	c.buildGit(t, "build-bucket")
 }

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,13 +17,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kaniko-suite/kaniko/cachegc/internal/place/placetest"
+	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/command/commandtest"
+	"github.com/kaniko-suite/kaniko/shared/ocidir"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 )
 
@@ -40,6 +49,9 @@ func TestMain(m *testing.M) { commandtest.Main(m, "cachegc", main) }
 //	                    does not look like this machine; one with tls has a certificate that
 //	                    nobody knows; a mutual one has one of the authority $NAME_CA, and
 //	                    wants $NAME_CERT and $NAME_KEY. It does not delete
+//	warm DIR NAME AGE SEED  puts a base image into a directory, as warmer does; the seed
+//	                    decides what is in it
+//	used DIR NAME AGE   has a build use it
 //	fault NAME LINE     makes it fail; see registrytest
 func TestScripts(t *testing.T) {
 	host := registrytest.RealV3(t, registrytest.RealConfig{})
@@ -64,6 +76,8 @@ func TestScripts(t *testing.T) {
 				server.(*registrytest.Server).Script(strings.Join(args[1:], " "))
 			},
 			"foreign": func(ts *testscript.TestScript, _ bool, args []string) { foreign(t, ts, args[0], args[1], args[2]) },
+			"warm":    func(ts *testscript.TestScript, _ bool, args []string) { warm(t, ts, host, args) },
+			"used":    func(ts *testscript.TestScript, _ bool, args []string) { used(ts, args[0], args[1], args[2]) },
 			"holds":   func(ts *testscript.TestScript, neg bool, args []string) { holds(t, ts, &words, neg, args) },
 		},
 	})
@@ -169,4 +183,54 @@ func foreign(t *testing.T, ts *testscript.TestScript, spec, word, age string) {
 	repo, err := client.Repository(spec)
 	ts.Check(err)
 	ts.Check(client.PushImage(t.Context(), repo.Tag(placetest.Key(word)), image))
+}
+
+func warm(t *testing.T, ts *testscript.TestScript, host string, args []string) {
+	ctx, client, when := t.Context(), placetest.Client(), before(ts, args[2])
+	seed, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	image, err := random.Image(10_000, 2, random.WithSource(rand.NewSource(int64(seed))))
+	ts.Check(err)
+	at := host + "/" + args[1]
+	ref, err := client.Tag(at)
+	ts.Check(err)
+	ts.Check(client.PushImage(ctx, ref, image))
+	store, err := base.CreateStore(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer store.Close()
+	linux := v1.Platform{OS: "linux", Architecture: "amd64"}
+	pulled, err := client.Resolve(ctx, at, linux)
+	ts.Check(err)
+	release, err := store.Hold(ctx)
+	ts.Check(err)
+	defer release()
+	for _, l := range pulled.Blobs() {
+		ts.Check(store.AddLayer(ctx, l, false))
+	}
+	ts.Check(store.AddImage(ctx, ref, linux, pulled, when))
+	ts.Check(filepath.WalkDir(filepath.Join(store.Path(), "blobs"), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chtimes(path, when, when))
+	}))
+	used(ts, args[0], args[1], args[2])
+}
+
+// used has the store as it is when a build used an image, or warmer was asked for it.
+func used(ts *testscript.TestScript, dir, name, age string) {
+	store, err := base.OpenStore(ts.MkAbs(dir))
+	ts.Check(err)
+	defer store.Close()
+	images, err := store.Images()
+	ts.Check(err)
+	refs, err := ocidir.Open(ts.MkAbs(dir))
+	ts.Check(err)
+	defer refs.Close()
+	when := before(ts, age)
+	for _, i := range images {
+		if !slices.ContainsFunc(i.Names, func(n string) bool { return strings.HasSuffix(n, "/"+name) }) {
+			continue
+		}
+		for _, ref := range i.Refs {
+			ts.Check(refs.Touch(ref, when))
+		}
+	}
 }

@@ -29,12 +29,12 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/executor/internal/reaper"
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/command/commandtest"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 

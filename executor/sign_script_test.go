@@ -9,7 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 )
 
 // signCommands are for scripts that sign:

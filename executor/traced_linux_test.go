@@ -43,7 +43,7 @@ type job struct {
 }
 
 // TestTraced: a job that warms a base image, builds with an empty cache, with a full one
-// and after a change, and asks for an explanation, is one trace for a real collector,
+// and after a change, asks for an explanation, and cleans the cache is one trace for a real collector,
 // which has been told of all and of nothing that is nobody's business.
 func TestTraced(t *testing.T) {
 	if _, err := os.Stat(busybox); err != nil {
@@ -53,7 +53,7 @@ func TestTraced(t *testing.T) {
 		t.Skip("needs root and namespaces")
 	}
 	j := newJob(t)
-	warmer, inspect := otherProgram(t, "warmer"), otherProgram(t, "inspect")
+	warmer, inspect, cachegc := otherProgram(t, "warmer"), otherProgram(t, "inspect"), otherProgram(t, "cachegc")
 	base, app := j.host+"/base:1", j.host+"/app"
 	bases := filepath.Join(j.dir, "bases")
 
@@ -79,12 +79,17 @@ func TestTraced(t *testing.T) {
 		t.Errorf("in place, the command does not see the trace:\n%s", said)
 	}
 	j.run(j.traced("grpc"), inspect, "explain", "--cache-repo="+app+"/cache", app+":1")
+	said = j.run(j.traced("http/protobuf"), cachegc, "run", app+"/cache", "--ttl=1ns", "--grace=0", "--force-large")
+	if !strings.Contains(said, "\ndeleted ") {
+		t.Errorf("nothing was cleaned:\n%s", said)
+	}
 	j.collector.stop()
 
 	spans := readSpans(t, j.collector.traces())
 	j.connected(spans)
 	j.shape(spans)
 	j.cached(spans)
+	j.cleaned(spans)
 	j.requests(spans)
 	j.files(spans)
 	j.resent()
@@ -217,7 +222,7 @@ func (j *job) connected(spans map[string]span) {
 		}
 	}
 	slices.Sort(roots)
-	want := []string{"kaniko-executor build", "kaniko-executor build", "kaniko-executor build", "kaniko-inspect explain", "kaniko-warmer warm"}
+	want := []string{"kaniko-cachegc cachegc.run", "kaniko-executor build", "kaniko-executor build", "kaniko-executor build", "kaniko-inspect explain", "kaniko-warmer warm"}
 	if !slices.Equal(roots, want) {
 		j.t.Errorf("the roots are %q, want %q", roots, want)
 	}
@@ -229,7 +234,8 @@ func (j *job) shape(spans map[string]span) {
 		"context": {"build"}, "parse": {"build"}, "plan": {"build"}, "sandbox": {"build"}, "resolve": {"plan"}, "ask": {"build"}, "prepare": {"build"}, "deliver": {"build"},
 		"stage": {"build"}, "COPY": {"stage"}, "RUN": {"stage"},
 		"copy": {"COPY"}, "run": {"RUN"}, "capture": {"RUN"}, "encode": {"copy", "capture"}, "unpack": {"RUN", "COPY", "stage"}, "decode": {"unpack"},
-		"cache.get": {"ask", "stage", "COPY", "RUN"},
+		"cache.get":    {"ask", "stage", "COPY", "RUN"},
+		"cachegc.list": {"cachegc.run"}, "cachegc.decide": {"cachegc.run"}, "cachegc.delete": {"cachegc.run"},
 	}
 	seen := map[string]int{}
 	for _, s := range spans {
@@ -263,6 +269,20 @@ func (j *job) cached(spans map[string]span) {
 		if reasons[want] == 0 {
 			j.t.Errorf("no RUN is %q: %v", want, reasons)
 		}
+	}
+}
+
+// cleaned: what was deleted was deleted in its part of the cleaning, and there was
+// something.
+func (j *job) cleaned(spans map[string]span) {
+	within := map[string]int{}
+	for _, s := range spans {
+		if s.service == "kaniko-cachegc" && s.Name == "DELETE" {
+			within[spans[s.ParentSpanID].Name]++
+		}
+	}
+	if within["cachegc.delete"] == 0 || within["cachegc.list"]+within["cachegc.decide"] > 0 {
+		j.t.Errorf("requests to delete, by what they are in: %v", within)
 	}
 }
 
@@ -305,7 +325,7 @@ func (j *job) files(spans map[string]span) {
 	}
 	for path, words := range map[string][]string{
 		filepath.Join(j.dir, "out/kaniko.prom"): {"kaniko_transfer_io_bytes_total{", "kaniko_cache_steps_total{", "kaniko_memory_peak_bytes{", "kaniko_run_duration_seconds{"},
-		j.collector.metrics():                   {`"kaniko.transfer.io"`, `"http.client.request.duration"`, `"kaniko-warmer"`, `"kaniko-inspect"`},
+		j.collector.metrics():                   {`"kaniko.transfer.io"`, `"http.client.request.duration"`, `"kaniko-warmer"`, `"kaniko-inspect"`, `"kaniko-cachegc"`},
 	} {
 		text, err := os.ReadFile(path)
 		if err != nil {

@@ -26,9 +26,12 @@ func TestMain(m *testing.M) { commandtest.Main(m, "inspect", main) }
 //	build CACHE IMAGE  leaves in a layer cache what a build of IMAGE, which it pushes,
 //	                   would leave: a hit, whose key is $HIT, and a RUN whose key was
 //	                   $BEFORE and is $AFTER. The image's digest is $DIGEST
+//	image, index       push images: see images_test.go
+//	attach, attested   attach things to them: see attached_test.go
+//	env-file FILE      sets the variable that the file gives as NAME=VALUE
 func TestScripts(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) string{
-		"in memory":    func(t *testing.T) string { return registrytest.Start(t, registrytest.Config{}).Host() },
+		"in memory":    func(t *testing.T) string { return registrytest.Start(t, registrytest.Config{Referrers: true}).Host() },
 		"registry 2.8": func(t *testing.T) string { return registrytest.Real(t, registrytest.RealConfig{}) },
 		"registry 3":   func(t *testing.T) string { return registrytest.RealV3(t, registrytest.RealConfig{}) },
 	} {
@@ -40,10 +43,19 @@ func TestScripts(t *testing.T) {
 				Setup: func(e *testscript.Env) error {
 					e.Setenv("REGISTRY", host)
 					e.Setenv("LOCKED", locked)
+					e.Setenv("DIGEST0", "sha256:"+strings.Repeat("0", 64))
 					return nil
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"build": func(ts *testscript.TestScript, _ bool, args []string) { build(t, ts, args[0], args[1]) },
+					"env-file": func(ts *testscript.TestScript, _ bool, args []string) {
+						key, value, _ := strings.Cut(strings.TrimSpace(ts.ReadFile(args[0])), "=")
+						ts.Setenv(key, value)
+					},
+					"image":    func(ts *testscript.TestScript, _ bool, args []string) { image(t, ts, args) },
+					"index":    func(ts *testscript.TestScript, _ bool, args []string) { index(t, ts, args) },
+					"attach":   func(ts *testscript.TestScript, _ bool, args []string) { attach(t, ts, args) },
+					"attested": func(ts *testscript.TestScript, _ bool, args []string) { attested(t, ts, args) },
+					"build":    func(ts *testscript.TestScript, _ bool, args []string) { build(t, ts, args[0], args[1]) },
 				},
 			})
 		})

@@ -10,7 +10,8 @@ for target in \
 	shared/dockerfile:FuzzFilter \
 	shared/layer:FuzzRead \
 	shared/layer:FuzzReadIndex \
-	shared/sbom:FuzzFiles; do
+	shared/sbom:FuzzFiles \
+	inspect/internal/signed:FuzzBundle; do
 	echo "fuzz: ${target#*:} in ${target%:*}"
 	go test "./${target%:*}" -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${1:-10m}" -fuzzminimizetime 1s ${FUZZ_WORKERS:+-parallel "$FUZZ_WORKERS"}
 done

@@ -63,7 +63,7 @@ fi
 [ "${1:-}" != packages ] || exit 0
 
 # Not in the Debian we have; they take minutes to build, once.
-for server in registry versitygw gcs azurite otelcol cosign sigstore; do
+for server in registry versitygw gcs azurite otelcol cosign sigstore diffoci container-diff; do
   tools/fixtures/build.sh $server >/dev/null ||
     echo "setup: $server (tools/fixtures/build.sh) could not be built, so tests against it are skipped" >&2
 done

@@ -188,12 +188,12 @@ func (c *Cached) Image(ctx context.Context, img *plan.Image) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Store.used(img.Digest, c.now()) // before it is found, so that nobody removes what was found
 	stored, err := c.Store.Open(ctx, r.Context(), img.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		stored, err = c.Store.legacy(ctx, r.Context(), img.Digest)
 	}
 	if err == nil {
-		c.Store.used(img.Digest, c.now())
 		if c.Offline {
 			return stored, nil
 		}

@@ -3,12 +3,14 @@ package base
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kaniko-suite/kaniko/shared/ocidir"
 )
@@ -44,6 +46,85 @@ func (s *Store) Evict(ctx context.Context, r Retention, now time.Time) (Evicted,
 	return out, err
 }
 
+// Held is an image of a store.
+type Held struct {
+	Digest    v1.Hash
+	MediaType types.MediaType
+	// Refs are the names of the store's refs that lead to it, sorted; see [Store].
+	Refs []string
+	// Names are the references that lead to it.
+	Names []string
+	// Warmed is when it was put, or last found to be what a reference names.
+	Warmed time.Time
+	// Used is when a build, or who fills the store, last had to do with it.
+	Used time.Time
+	// Blobs are all that it needs, with their sizes.
+	Blobs []ocidir.BlobInfo
+}
+
+// Images are all that the store has, those used longest ago first, but for those of
+// kaniko's warmer.
+func (s *Store) Images() ([]Held, error) {
+	held, err := s.held()
+	if err != nil {
+		return nil, err
+	}
+	var all []Held
+	for _, i := range held.images {
+		h := Held{Digest: i.digest, MediaType: i.mediaType, Refs: slices.Sorted(slices.Values(i.refs)), Names: i.names, Warmed: i.warmed, Used: i.used}
+		slices.Sort(h.Names)
+		h.Names = slices.Compact(h.Names)
+		for _, b := range i.blobs {
+			if blob, ok := held.blobs[b]; ok {
+				h.Blobs = append(h.Blobs, blob)
+			}
+		}
+		if put := held.blobs[i.digest].Touched; put.After(h.Warmed) {
+			h.Warmed = put
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// Lookup is the digest of the image that one of its refs leads to; an [fs.ErrNotExist] if
+// there is none.
+func (s *Store) Lookup(ref string) (v1.Hash, error) {
+	byDigest := map[v1.Hash]*heldImage{}
+	if err := s.hold(byDigest, ref); err != nil {
+		return v1.Hash{}, err
+	}
+	for h := range byDigest {
+		return h, nil
+	}
+	return v1.Hash{}, fmt.Errorf("%s in %s: %w", ref, s.Path(), fs.ErrNotExist)
+}
+
+// Remove removes images, unless one was used after the time given for it, and then what
+// nobody needs and is older than grace. It waits as [Store.Evict] does.
+func (s *Store) Remove(ctx context.Context, images map[v1.Hash]time.Time, grace time.Duration, now time.Time) (Evicted, error) {
+	var out Evicted
+	var err error
+	out.Swept, err = s.dir.SweepAfter(ctx, now, grace, func() error {
+		held, err := s.held()
+		if err != nil {
+			return err
+		}
+		for _, i := range held.images {
+			if until, ok := images[i.digest]; !ok || i.used.After(until) {
+				continue
+			}
+			if err := s.remove(i); err != nil {
+				return err
+			}
+			held.without(i)
+			out.Images = append(out.Images, i.digest)
+		}
+		return s.removeIndexes(held)
+	})
+	return out, err
+}
+
 // evict removes the refs of what is not to be kept.
 func (s *Store) evict(r Retention, now time.Time, out *Evicted) error {
 	held, err := s.held()
@@ -72,25 +153,28 @@ func (s *Store) evict(r Retention, now time.Time, out *Evicted) error {
 type holdings struct {
 	images []*heldImage // the one used longest ago first
 	users  map[v1.Hash]int
-	sizes  map[v1.Hash]int64
+	blobs  map[v1.Hash]ocidir.BlobInfo
 	bytes  int64 // of blobs that images need
 }
 
 type heldImage struct {
-	digest v1.Hash
-	used   time.Time
-	named  bool     // some reference leads to it
-	refs   []string // that go with it
-	blobs  []v1.Hash
+	digest    v1.Hash
+	mediaType types.MediaType // if its own ref was read
+	used      time.Time
+	warmed    time.Time // by the references
+	named     bool      // some reference leads to it
+	names     []string  // of these references
+	refs      []string  // that go with it
+	blobs     []v1.Hash
 }
 
 func (s *Store) held() (*holdings, error) {
-	h := &holdings{users: map[v1.Hash]int{}, sizes: map[v1.Hash]int64{}}
+	h := &holdings{users: map[v1.Hash]int{}, blobs: map[v1.Hash]ocidir.BlobInfo{}}
 	for b, err := range s.dir.Blobs() {
 		if err != nil {
 			return nil, err
 		}
-		h.sizes[b.Digest] = b.Size
+		h.blobs[b.Digest] = b
 	}
 	byDigest := map[v1.Hash]*heldImage{}
 	for _, prefix := range []string{"digest", "base"} {
@@ -152,18 +236,22 @@ func (s *Store) hold(all map[v1.Hash]*heldImage, name string) error {
 	}
 	named := strings.HasPrefix(name, "base/")
 	var digest v1.Hash
+	var ref string
+	var mediaType types.MediaType
+	var resolved time.Time
 	if named {
 		rec, err := s.recordOf(name, r)
 		if err != nil {
 			return err
 		}
-		digest = rec.Digest
+		digest, ref, resolved = rec.Digest, rec.Ref, rec.Resolved
 	} else {
 		digest = v1.Hash{Algorithm: "sha256", Hex: strings.TrimPrefix(name, "digest/")}
 		d, err := s.descriptorOf(digest, r)
 		if err != nil || d.MediaType.IsIndex() {
 			return err
 		}
+		mediaType = d.MediaType
 	}
 	i := all[digest]
 	if i == nil {
@@ -171,6 +259,14 @@ func (s *Store) hold(all map[v1.Hash]*heldImage, name string) error {
 		all[digest] = i
 	}
 	i.named = i.named || named
+	if named {
+		i.names = append(i.names, ref)
+		if resolved.After(i.warmed) {
+			i.warmed = resolved
+		}
+	} else {
+		i.mediaType = mediaType
+	}
 	i.refs = append(i.refs, name)
 	i.blobs = append(i.blobs, r.Blobs...)
 	if r.Used.After(i.used) {
@@ -182,7 +278,7 @@ func (s *Store) hold(all map[v1.Hash]*heldImage, name string) error {
 func (h *holdings) with(i *heldImage) {
 	for _, b := range i.blobs {
 		if h.users[b]++; h.users[b] == 1 {
-			h.bytes += h.sizes[b]
+			h.bytes += h.blobs[b].Size
 		}
 	}
 }
@@ -190,7 +286,7 @@ func (h *holdings) with(i *heldImage) {
 func (h *holdings) without(i *heldImage) {
 	for _, b := range i.blobs {
 		if h.users[b]--; h.users[b] == 0 {
-			h.bytes -= h.sizes[b]
+			h.bytes -= h.blobs[b].Size
 		}
 	}
 }

@@ -73,6 +73,9 @@ func CreateStore(path string) (*Store, error) {
 // Path is the store's directory.
 func (s *Store) Path() string { return s.dir.Path() }
 
+// Writable tells whether the store can be written to.
+func (s *Store) Writable() bool { return s.dir.Writable() }
+
 // Close lets go of the directory.
 func (s *Store) Close() error { return s.dir.Close() }
 

@@ -714,6 +714,56 @@ func TestStore_evict(t *testing.T) {
 	}
 }
 
+// TestStore_remove: what is named goes, unless it was used since, and takes nothing along
+// that others need.
+func TestStore_remove(t *testing.T) {
+	s := open(t)
+	shared := makeImage(t, linux, "shared")
+	for _, tag := range []string{"app:a", "app:b"} {
+		seed(t, s.server, tag, shared)
+		s.add(t, tag, linux)
+	}
+	other := makeImage(t, linux, "other")
+	seed(t, s.server, "lib:1", other)
+	s.add(t, "lib:1", linux)
+	images, err := s.store.Images()
+	if err != nil || len(images) != 2 {
+		t.Fatalf("there are %d images, %v", len(images), err)
+	}
+	at := slices.IndexFunc(images, func(h base.Held) bool { return h.Digest == digest(t, shared) })
+	one := images[at]
+	if want := []string{s.server.Host() + "/app:a", s.server.Host() + "/app:b"}; !slices.Equal(one.Names, want) || len(one.Refs) != 3 || one.Warmed.IsZero() || one.Used.IsZero() || len(one.Blobs) < 3 {
+		t.Errorf("it is %+v", one)
+	}
+	for _, ref := range one.Refs {
+		if h, err := s.store.Lookup(ref); err != nil || h != one.Digest {
+			t.Errorf("%s leads to %s, %v", ref, h, err)
+		}
+	}
+	remove := func(until time.Time) int {
+		t.Helper()
+		out, err := s.store.Remove(t.Context(), map[v1.Hash]time.Time{one.Digest: until}, 0, s.now.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(out.Images)
+	}
+	if n := remove(one.Used.Add(-time.Second)); n != 0 {
+		t.Error("it was removed, although used since")
+	}
+	if n := remove(one.Used); n != 1 {
+		t.Error("it was not removed")
+	}
+	if _, err := s.store.Lookup(one.Refs[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a ref is still there: %v", err)
+	}
+	s.cached.Offline = true
+	s.mustGet(t, "lib:1", linux, other)
+	if _, err := s.get(t, "app:a", linux); err == nil {
+		t.Error("it can still be had")
+	}
+}
+
 // Who pinned an index can still have it after the tag has gone on, for a while.
 func TestStore_evictSuperseded(t *testing.T) {
 	s := open(t)

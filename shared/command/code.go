@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os/exec"
@@ -33,6 +34,16 @@ const (
 	Interrupted  Code = 130
 	Terminated   Code = 143
 )
+
+// Status is the error of a command that has done what it was to do, and whose answer
+// is a status: that two things differ, say. Nothing is printed for it.
+type Status Code
+
+// Error implements error.
+func (s Status) Error() string { return fmt.Sprintf("the answer is status %d", int(s)) }
+
+// ExitCode is the status.
+func (s Status) ExitCode() int { return int(s) }
 
 // CodeOf is the exit code for an error. The outermost error of the chain which
 // has a method ExitCode decides; else what the chain is known to mean. It is

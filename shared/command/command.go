@@ -189,6 +189,10 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 	if !running {
 		err = &usageError{err: err, command: ran.CommandPath(), meant: suggest(ran, err)}
 	}
+	var status Status
+	if errors.As(err, &status) && !isStopped(ctx) {
+		return Code(status)
+	}
 	page := env.Page
 	page.Err = err
 	code := p.code(ctx, err)

@@ -141,6 +141,17 @@ func TestRun_failure(t *testing.T) {
 	}
 }
 
+// A status is an answer: it is all there is.
+func TestRun_status(t *testing.T) {
+	code, stdout, stderr := start(t.Context(), program(func(_ context.Context, env *Env) error {
+		fmt.Fprintln(env.Stdout, "they differ")
+		return Status(1)
+	}), "work")
+	if code != 1 || stdout != "they differ\n" || stderr != "" {
+		t.Errorf("status %d, %q, %q", code, stdout, stderr)
+	}
+}
+
 func TestRun_stopped(t *testing.T) {
 	for sig, want := range map[syscall.Signal]Code{syscall.SIGINT: Interrupted, syscall.SIGTERM: Terminated} {
 		ctx, cancel := context.WithCancelCause(t.Context())

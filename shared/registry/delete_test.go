@@ -241,6 +241,7 @@ func TestTagPages(t *testing.T) {
 		link     string // with the query of the next page for %s; empty sends none
 		most     int    // of tags in a page that is asked for
 		ignores  bool   // gives all whatever is asked
+		anew     bool   // after the last begins anew, as go-containerregistry's registry
 		of       int
 		requests int
 	}{
@@ -251,6 +252,7 @@ func TestTagPages(t *testing.T) {
 		{name: "refuses large pages", link: `<%s>; rel="next"`, most: 100, of: all, requests: 26},
 		{name: "no pages", ignores: true, most: 1000, of: all, requests: 1},
 		{name: "no pages, as many as one has", ignores: true, most: 1000, of: 1000, requests: 2},
+		{name: "full pages without links that begin anew", anew: true, most: 1000, of: 2000, requests: 3},
 		{name: "none", most: 1000, of: 0, requests: 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -271,6 +273,9 @@ func TestTagPages(t *testing.T) {
 					if last := r.URL.Query().Get("last"); last != "" {
 						at, _ := slices.BinarySearch(page, last)
 						from = at + 1
+						if tc.anew && from == len(page) {
+							from = 0
+						}
 					}
 					rest := len(page) - from
 					page = page[from:min(from+n, len(page))]

@@ -46,7 +46,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, yield func(tags
 
 func (c *Client) tags(ctx context.Context, repo name.Repository, size int, yield func([]string) error) error {
 	query := "n=" + strconv.Itoa(size)
-	var before []string
+	var first, before []string
 	linked := false
 	for n := range maxTagPages {
 		page, link, err := c.tagsAt(ctx, repo, query)
@@ -56,8 +56,13 @@ func (c *Client) tags(ctx context.Context, repo name.Repository, size int, yield
 		if err != nil {
 			return err
 		}
-		if again(before, page) {
-			return nil // pages are not known there, and this is all of it once more
+		if again(before, page) || again(first, page) {
+			// Pages are not known there, or nothing comes after the last and the list begins
+			// anew, as go-containerregistry's does: this is what there was before.
+			return nil
+		}
+		if n == 0 {
+			first = page
 		}
 		if len(page) > 0 {
 			if err := yield(page); err != nil {
@@ -69,7 +74,7 @@ func (c *Client) tags(ctx context.Context, repo name.Repository, size int, yield
 		case more && next == query:
 			return fmt.Errorf("the page after %s is itself", excerpt(query))
 		case more:
-			before, linked = nil, true
+			first, before, linked = nil, nil, true
 		case linked, len(page) != size:
 			return nil
 		default:
@@ -81,7 +86,7 @@ func (c *Client) tags(ctx context.Context, repo name.Repository, size int, yield
 	return fmt.Errorf("%w: more than %d pages", ErrTooLarge, maxTagPages)
 }
 
-// again tells whether a page is the one before it, or begins as that did.
+// again tells whether a page is an earlier one, or begins as that did.
 func again(before, page []string) bool {
 	return len(before) > 0 && (len(page) > 0 && page[0] == before[0] || slices.Contains(page, before[len(before)-1]))
 }

@@ -5,10 +5,6 @@ package treediff
 
 import (
 	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -25,6 +21,7 @@ type inode struct {
 	kind     byte // tar type flag, normalised: 0 reg, 2 symlink, 3 char, 4 block, 5 dir, 6 fifo
 	mode     int64
 	uid, gid int
+	names    [2]string // of owner and group
 	size     int64
 	link     string // of a symlink
 	dev      [2]int64
@@ -59,6 +56,7 @@ type Entry struct {
 	Kind         string // file, dir, symlink, fifo, char, block
 	Mode         int64  // permissions with set-id and sticky bits; 0 of a symlink
 	UID, GID     int
+	Uname, Gname string // of owner and group, as the archive has them
 	Size         int64  // of a file
 	Link         string // of a symlink
 	Major, Minor int64  // of a device
@@ -82,7 +80,8 @@ func Flatten(img v1.Image, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{entries: map[string]entry{}, keep: o.Keep}
+	t := NewTree()
+	t.keep = o.Keep
 	for i, l := range layers {
 		if err := t.apply(l, i); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i, err)
@@ -92,13 +91,16 @@ func Flatten(img v1.Image, o Options) (*Tree, error) {
 	return t, nil
 }
 
+// NewTree is an image without layers.
+func NewTree() *Tree { return &Tree{entries: map[string]entry{}} }
+
 func (t *Tree) apply(l v1.Layer, n int) error {
 	rc, err := l.Uncompressed()
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	if err := t.applyTar(rc, n); err != nil {
+	if err := t.Apply(Members(rc, func(_ string, size int64) bool { return size <= t.keep }), n); err != nil {
 		return err
 	}
 	// What follows the tar's end must be read too, or the blob's digest is never checked.
@@ -106,21 +108,20 @@ func (t *Tree) apply(l v1.Layer, n int) error {
 	return err
 }
 
-func (t *Tree) applyTar(r io.Reader, n int) error {
-	tr := tar.NewReader(r)
+// Apply applies a layer above those applied so far, of which n is the number. An
+// error names the entry.
+func (t *Tree) Apply(members iter.Seq2[Member, error], n int) error {
 	var dropped []string
-	for {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for m, err := range members {
 		if err != nil {
 			return err
 		}
-		name := clean(h.Name)
+		name := clean(m.Header.Name)
 		dir, base := path.Split(name)
 		dir = strings.TrimSuffix(dir, "/")
 		switch {
+		case m.Header.Typeflag == tar.TypeXGlobalHeader:
+			continue
 		case base == opaque:
 			dropped = append(dropped, dir+"/")
 			continue
@@ -128,7 +129,7 @@ func (t *Tree) applyTar(r io.Reader, n int) error {
 			dropped = append(dropped, path.Join(dir, strings.TrimPrefix(base, whiteout)))
 			continue
 		}
-		if err := t.put(name, h, tr, n); err != nil {
+		if err := t.put(name, m, n); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -137,7 +138,8 @@ func (t *Tree) applyTar(r io.Reader, n int) error {
 	return nil
 }
 
-func (t *Tree) put(name string, h *tar.Header, body io.Reader, n int) error {
+func (t *Tree) put(name string, m Member, n int) error {
+	h := m.Header
 	old, had := t.entries[name]
 	if h.Typeflag == tar.TypeLink {
 		target := clean(h.Linkname)
@@ -154,31 +156,14 @@ func (t *Tree) put(name string, h *tar.Header, body io.Reader, n int) error {
 		return nil
 	}
 	ino := &inode{
-		kind: h.Typeflag, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid,
+		kind: h.Typeflag, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid, names: [2]string{h.Uname, h.Gname},
 		dev: [2]int64{h.Devmajor, h.Devminor}, mtime: h.ModTime,
 	}
-	for k, v := range h.PAXRecords {
-		if x, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok {
-			if ino.xattrs == nil {
-				ino.xattrs = map[string]string{}
-			}
-			ino.xattrs[x] = v
-		}
-	}
+	ino.xattrs = m.Xattrs()
 	switch h.Typeflag {
 	case tar.TypeReg, '\x00', tar.TypeGNUSparse:
 		ino.kind, ino.dev = tar.TypeReg, [2]int64{}
-		sum := sha256.New()
-		to := io.Writer(sum)
-		var small bytes.Buffer
-		if t.keep > 0 && h.Size <= t.keep {
-			to = io.MultiWriter(sum, &small)
-		}
-		size, err := io.Copy(to, body)
-		if err != nil {
-			return err
-		}
-		ino.size, ino.digest, ino.text = size, hex.EncodeToString(sum.Sum(nil)), small.Bytes()
+		ino.size, ino.digest, ino.text = m.Size, m.Digest, m.Text
 	case tar.TypeSymlink:
 		ino.link, ino.dev = h.Linkname, [2]int64{}
 		ino.mode = 0 // a link's mode means nothing on Linux, and tar writers disagree about it
@@ -307,7 +292,7 @@ func (t *Tree) Entries() iter.Seq[Entry] {
 
 func export(p string, e entry, g group) Entry {
 	out := Entry{
-		Path: "/" + p, Kind: kindName(e.kind), Mode: e.mode, UID: e.uid, GID: e.gid, Size: e.size, Link: e.link,
+		Path: "/" + p, Kind: kindName(e.kind), Mode: e.mode, UID: e.uid, GID: e.gid, Uname: e.names[0], Gname: e.names[1], Size: e.size, Link: e.link,
 		Major: e.dev[0], Minor: e.dev[1], Xattrs: e.xattrs, Digest: e.digest, Text: e.text, MTime: e.mtime, Names: 1,
 	}
 	if g.names > 1 {

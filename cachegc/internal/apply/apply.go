@@ -77,6 +77,8 @@ type running struct {
 	used    map[string]bool // keys of new journals
 	last    map[string]bool // digests of the last journals of lineages
 	listed  map[string]bool // all tags
+	// subjects are the digests that a tag says it has referrers or a signature of.
+	subjects map[string]bool
 }
 
 // UnsupportedError is a place that does not delete.
@@ -142,7 +144,7 @@ func Run(ctx context.Context, p place.Place, c *plan.Cache, o Options) (Result, 
 			err = r.untag(ctx, tag)
 		}
 	}
-	if err == nil && r.result.Counts[Deleted] > 0 {
+	if err == nil { // also if nothing was deleted: one that was killed may have left this undone
 		_, err = p.Settle(ctx, o.Now(), o.Grace)
 	}
 	done := 0
@@ -234,11 +236,13 @@ func (r *running) remove(ctx context.Context, e *plan.Entry) (Status, error) {
 	// that stand for nothing.
 	deleting, stop := outlasting(ctx, finish)
 	defer stop()
-	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags})
+	err = r.place.Delete(deleting, kind.Victim{Digest: digest, Tags: e.Tags, Used: e.Used})
 	var answer *registry.Error
 	switch {
 	case err == nil:
 		return Deleted, nil
+	case errors.Is(err, place.ErrUsed):
+		return Used, nil
 	case errors.Is(err, registry.ErrLocked):
 		return Locked, nil
 	case errors.Is(err, registry.ErrUnsupported),
@@ -282,10 +286,13 @@ func (r *running) untag(ctx context.Context, tag string) error {
 // still tells whether an entry is still what the plan means; the status is empty if so.
 func (r *running) still(ctx context.Context, e *plan.Entry, digest v1.Hash) (Status, error) {
 	r.looking.Lock()
-	used, last := r.used[e.Key] && e.Key != "", r.last[e.Digest]
+	used, last, referred := r.used[e.Key] && e.Key != "", r.last[e.Digest], r.subjects[e.Digest]
 	r.looking.Unlock()
-	if used || last {
+	switch {
+	case used || last:
 		return Used, nil
+	case referred:
+		return Referred, nil
 	}
 	there := false
 	for _, tag := range e.Tags {
@@ -332,9 +339,12 @@ func (r *running) look(ctx context.Context) error {
 		r.used = map[string]bool{}
 	}
 	var fresh, last []string
-	r.listed = map[string]bool{}
+	r.listed, r.subjects = map[string]bool{}, map[string]bool{}
 	err := r.place.Tags(ctx, func(tag kind.Tag) error {
 		r.listed[tag.Name] = true
+		if digest, ok := inventory.Subject(tag.Name); ok {
+			r.subjects[digest] = true
+		}
 		switch {
 		case strings.HasPrefix(tag.Name, cache.JournalPrefix) && !r.known[tag.Name]:
 			fresh = append(fresh, tag.Name)

@@ -21,11 +21,12 @@ func Program() command.Program {
 func root(env *command.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cachegc",
-		Short: "Deletes from layer caches what is no longer of use",
+		Short: "Deletes from caches what is no longer of use",
 		Long: `cachegc keeps layer caches from growing without end: the repositories, and the
-directories oci:DIR, that executor has as --cache-repo. It deletes what its rules
-say, and nothing without a rule. It never touches what is not a cache's, and a build
-that is under way at the same time at worst does a step anew.
+directories oci:DIR, that executor has as --cache-repo, and the directory of base
+images that warmer fills. It deletes what its rules say, and nothing without a rule.
+It never touches what is not a cache's, and a build that is under way at the same
+time at worst does a step anew.
 
 Exit codes: 0 done, or nothing to do; 1 an error; 2 the command line; 3 refused for
 safety; 4 the registry does not delete, or not for these credentials; 5 the time was

@@ -142,6 +142,8 @@ func name(e *plan.Entry) string {
 	switch {
 	case e.Key != "":
 		return e.Key[:min(len(e.Key), 12)]
+	case e.Kind == inventory.Base && e.Image != "":
+		return e.Image
 	case len(e.Tags) > 0:
 		return e.Tags[0]
 	}

@@ -347,9 +347,8 @@ func (r *Record) pinned(tags []string) string {
 func (t *taking) refer(members map[string]bool) {
 	for _, tags := range t.tags {
 		for _, tag := range tags {
-			hex, ok := strings.CutPrefix(tag, "sha256-")
-			if hex, _, _ = strings.Cut(hex, "."); ok && isKey(hex) {
-				members["sha256:"+hex] = true
+			if digest, ok := Subject(tag); ok {
+				members[digest] = true
 			}
 		}
 	}
@@ -358,6 +357,14 @@ func (t *taking) refer(members map[string]bool) {
 			i.Pinned = "something else in the repository refers to it"
 		}
 	}
+}
+
+// Subject is the digest that a tag is made of under which its referrers, or its signature,
+// are: sha256-DIGEST, and that with .sig and the like.
+func Subject(tag string) (digest string, ok bool) {
+	hex, ok := strings.CutPrefix(tag, "sha256-")
+	hex, _, _ = strings.Cut(hex, ".")
+	return "sha256:" + hex, ok && isKey(hex)
 }
 
 // use reads the journals: when each entry was last used, which are without the entry

@@ -24,6 +24,7 @@ const (
 	Entry   Kind = "entry"
 	Journal Kind = "journal"
 	Foreign Kind = "foreign"
+	Base    Kind = "base"  // a base image that warmer has fetched
 	Other   Kind = "other" // nothing of a cache, never touched
 )
 
@@ -39,7 +40,7 @@ type Record struct {
 	Key     string    `json:"key,omitempty"`
 	Parent  string    `json:"parent,omitempty"`
 	Lineage string    `json:"lineage,omitempty"`
-	Image   string    `json:"image,omitempty"` // of a journal
+	Image   string    `json:"image,omitempty"` // of a journal; of a base image, the references
 	// Whole tells that the config was read, where it says more than the manifest.
 	Whole bool `json:"whole,omitempty"`
 	// Blobs are all that it speaks of, and itself.

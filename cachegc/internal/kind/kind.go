@@ -51,6 +51,9 @@ type Tag struct {
 type Victim struct {
 	Digest v1.Hash
 	Tags   []string // all that the digest has: kinds that delete those first delete these
+	// Used is when it was last used, as far as is known. No registry knows more; a directory
+	// of base images does.
+	Used time.Time
 }
 
 // Capabilities are what a kind of registry can do, and what this one allows.

@@ -37,13 +37,11 @@ func (e *DirectoryError) Unwrap() error { return e.Err }
 
 // Hint says what there should be.
 func (e *DirectoryError) Hint() string {
-	return "name the directory that builds have as --cache-repo=oci:DIR; the cache of base images is tidied by warmer --max-bytes"
+	return "name a directory that builds have as --cache-repo=oci:DIR, or as --cache-dir"
 }
 
-// baseRefs are those of a directory of base images, which is another's to tidy.
-const baseRefs = "base"
-
-func openLayout(path string) (Place, error) {
+// openDirectory opens a layer cache, or base images, whichever a directory has.
+func openDirectory(path string) (Place, error) {
 	if path == "" {
 		return nil, &DirectoryError{path, errors.New("it names no directory")}
 	}
@@ -51,14 +49,25 @@ func openLayout(path string) (Place, error) {
 	if err != nil {
 		return nil, &DirectoryError{path, err}
 	}
-	bases, err := dir.Refs(baseRefs)
-	if err == nil && len(bases) > 0 {
-		err = errors.New("it has base images, not a layer cache")
+	var bases []string
+	for _, prefix := range []string{"base", "digest"} { // the refs of base images, by either of which they are known
+		names, err := dir.Refs(prefix)
+		if err != nil {
+			return nil, &DirectoryError{path, errors.Join(err, dir.Close())}
+		}
+		bases = append(bases, names...)
 	}
-	if err != nil {
-		return nil, &DirectoryError{path, errors.Join(err, dir.Close())}
+	if len(bases) == 0 {
+		return &layout{dir}, nil
 	}
-	return &layout{dir}, nil
+	entries, err := dir.Refs(strings.TrimSuffix(cache.LayoutRefs, "/"))
+	if err == nil && len(entries) > 0 {
+		err = errors.New("it has a layer cache and base images in one, whose rules are not the same")
+	}
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return nil, &DirectoryError{path, err}
+	}
+	return openBases(path)
 }
 
 func (l *layout) String() string { return LayoutPrefix + l.dir.Path() }

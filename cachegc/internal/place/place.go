@@ -1,6 +1,6 @@
-// Package place is where a cache is, as cachegc needs it: a repository of a registry,
-// or an OCI layout in a directory. It knows tags, manifests and blobs, and not what
-// they mean.
+// Package place is where a cache is, as cachegc needs it: a repository of a registry, an
+// OCI layout in a directory, or base images in one. It knows tags, manifests and blobs,
+// and not what they mean.
 package place
 
 import (
@@ -55,10 +55,14 @@ type Place interface {
 const LayoutPrefix = "oci:"
 
 // Open opens the place that a user names: a repository, or oci: and a directory, which
-// has to be there. Nothing is asked of a registry yet.
+// has to be there; a path that begins with / or . needs no oci:. Nothing is asked of a
+// registry yet.
 func Open(spec string, client *registry.Client, o kind.Options) (Place, error) {
 	if dir, ok := strings.CutPrefix(spec, LayoutPrefix); ok {
-		return openLayout(dir)
+		return openDirectory(dir)
+	}
+	if strings.HasPrefix(spec, "/") || strings.HasPrefix(spec, ".") { // as no repository does
+		return openDirectory(spec)
 	}
 	repo, err := client.Repository(spec)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/executor/internal/sign"
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 )
 
 const predicateType = "https://example.com/predicate/v1"

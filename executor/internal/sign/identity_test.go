@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/sign"
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 )
 
 // identified signs with a token.

@@ -24,10 +24,10 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/executor/internal/sign"
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	form "github.com/kaniko-suite/kaniko/shared/image"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 )
 
 // formats are all of them.

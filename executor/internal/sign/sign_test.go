@@ -11,9 +11,9 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/exporter"
 	"github.com/kaniko-suite/kaniko/executor/internal/sign"
-	"github.com/kaniko-suite/kaniko/executor/internal/sign/signtest"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/sign/signtest"
 )
 
 // versions are Docker's own registry in its versions, which keep no lists of referrers.

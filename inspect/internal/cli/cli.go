@@ -22,10 +22,13 @@ func root(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect",
 		Short: "The suite's viewer of images and caches",
-		Long: `inspect explain tells why a step of a build was done or was found in the layer
-cache. inspect is also where the suite will show and compare images; nothing of
-that is in this release.`,
+		Long: `inspect shows what is in images and what is attached to them, tells whether two are
+the same, and why a step of a build was done or was found in the layer cache. It
+reads as little as it may, and changes nothing.`,
 	}
-	cmd.AddCommand(explainCommand(env))
+	cmd.AddCommand(
+		newShow(env), newDigest(env), newLayers(env), newLs(env), newCat(env), newExtract(env), newTree(env), newBase(env),
+		diffCommand(env), explainCommand(env), verifyImages(env),
+	)
 	return cmd
 }

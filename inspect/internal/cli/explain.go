@@ -16,9 +16,6 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
 	"github.com/kaniko-suite/kaniko/shared/command"
-	"github.com/kaniko-suite/kaniko/shared/registry"
-	"github.com/kaniko-suite/kaniko/shared/registry/keychain"
-	"github.com/kaniko-suite/kaniko/shared/trace"
 )
 
 // explainFlags are the flags of inspect explain.
@@ -26,9 +23,8 @@ type explainFlags struct {
 	repos    []string
 	format   string
 	platform string
-	registry registry.Options
-	keychain keychain.Options
-	trace    trace.Flags
+	want     *v1.Platform
+	access
 }
 
 // The values of --format.
@@ -41,9 +37,7 @@ func (f *explainFlags) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.repos, "cache-repo", nil, "`repository` of the layer cache, or oci:DIR; repeatable: the first that knows answers (default IMAGE's repository, with /cache)")
 	fs.StringVar(&f.format, "format", formatText, "`form` of what is printed: text or json")
 	fs.StringVar(&f.platform, "platform", "linux/"+runtime.GOARCH, "`platform` of the image, if IMAGE is an index of several")
-	f.registry.Bind(fs)
-	f.keychain.Bind(fs)
-	f.trace.Bind(fs)
+	f.access.bind(fs)
 }
 
 func explainCommand(env *command.Env) *cobra.Command {
@@ -73,11 +67,9 @@ registry does not allow to see it.`,
 			if err != nil {
 				return command.UsageError(cmd, "%v", err)
 			}
-			e := &explainer{explainFlags: f, env: env}
-			if err := e.run(cmd.Context(), question); err != nil {
-				return coded{err}
-			}
-			return nil
+			return answered(f.within(cmd.Context(), env, cmd.Name(), func(ctx context.Context, s *session) error {
+				return (&explainer{explainFlags: f, session: s}).explain(ctx, question)
+			}))
 		},
 	}
 	f.bind(cmd.Flags())
@@ -100,8 +92,12 @@ func (f *explainFlags) question(args []string) (q question, err error) {
 	if err := f.trace.Check(); err != nil {
 		return q, err
 	}
-	if _, err := v1.ParsePlatform(f.platform); err != nil {
-		return q, fmt.Errorf("--platform: %w", err)
+	if f.want, err = readPlatform(f.platform); err != nil {
+		return q, err
+	}
+	if f.want == nil {
+		p := ours()
+		f.want = &p
 	}
 	for _, arg := range args {
 		key, err := cachekey.ParseKey(arg)
@@ -131,34 +127,10 @@ func (f *explainFlags) question(args []string) (q question, err error) {
 
 type explainer struct {
 	explainFlags
-	env    *command.Env
-	client *registry.Client
+	*session
 }
 
-func (e *explainer) run(ctx context.Context, q question) (err error) {
-	ctx, tracing, end, err := trace.Begin(ctx, trace.Options{
-		Service: "kaniko-inspect", Version: command.Release, Files: e.trace, LookupEnv: e.env.LookupEnv,
-		Warn: func(err error) { e.env.Log.Warn(err.Error()) },
-	}, "explain")
-	if err != nil {
-		return err
-	}
-	e.env.Page.Trace = tracing.ID(ctx)
-	defer func() { err = end(err) }()
-	return e.explain(ctx, tracing, q)
-}
-
-func (e *explainer) explain(ctx context.Context, tracing *trace.Provider, q question) error {
-	if err := registry.TrustRoots(); err != nil {
-		return err
-	}
-	if err := e.registry.Check(); err != nil {
-		return err
-	}
-	e.client = registry.New(registry.Config{
-		Options: e.registry, Keychain: keychain.New(e.keychain.From(e.env.Getenv)), UserAgent: "kaniko/" + command.Release,
-		Warn: func(text string) { e.env.Log.Warn(text) }, Wrap: tracing.Transport, Observe: tracing.Transfers(),
-	})
+func (e *explainer) explain(ctx context.Context, q question) error {
 	caches, err := e.caches(q)
 	if err != nil {
 		return err
@@ -167,6 +139,7 @@ func (e *explainer) explain(ctx context.Context, tracing *trace.Provider, q ques
 	if err != nil {
 		return err
 	}
+	e.unveil()
 	if e.format == formatJSON {
 		return explain.WriteJSON(e.env.Stdout, answer)
 	}
@@ -222,11 +195,7 @@ func (e *explainer) answer(ctx context.Context, c explain.Caches, q question) (e
 
 // resolved is the answer for the image that a reference names.
 func (e *explainer) resolved(ctx context.Context, c explain.Caches, q question) (explain.Answer, error) {
-	platform, err := v1.ParsePlatform(e.platform)
-	if err != nil {
-		return nil, err
-	}
-	img, err := e.client.Resolve(ctx, q.ref, *platform)
+	img, err := e.client.Resolve(ctx, q.ref, *e.want)
 	if err != nil {
 		return nil, err
 	}

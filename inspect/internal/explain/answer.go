@@ -1,12 +1,12 @@
 package explain
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/kaniko-suite/kaniko/inspect/internal/output"
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
 )
@@ -33,10 +33,7 @@ func WriteText(w io.Writer, a Answer) error {
 // WriteJSON writes an answer as one JSON document. Its field "version" is 1, and
 // "kind" says which of the answers it is.
 func WriteJSON(w io.Writer, a Answer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(a.document())
+	return output.WriteJSON(w, a.document())
 }
 
 // header begins all documents.

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ type RealConfig struct {
 	Clients *Authority
 	// KeepsAll refuses to delete, as the registry does that nobody told otherwise.
 	KeepsAll bool
+	// Memory keeps everything in the registry's memory, for tests with so many tags that
+	// reading files is most of what it does.
+	Memory bool
 	// Mirrors is the URL of a registry that this one hands on what it has not got
 	// from; it can then only be pulled from.
 	Mirrors string
@@ -46,6 +50,27 @@ func RealV3(t testing.TB, c RealConfig) string {
 		t.Skipf("distribution's registry is not installed; tools/fixtures/build.sh registry builds it: %v", err)
 	}
 	return run(t, program, c)
+}
+
+// Crane runs the registry that go-containerregistry has as a program (cmd/registry), built
+// by the go command, which keeps all in memory. Without that command the test is skipped.
+func Crane(t testing.TB) string {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command to build go-containerregistry's registry with")
+	}
+	path := filepath.Join(t.TempDir(), "registry")
+	const source = "github.com/google/go-containerregistry/cmd/registry"
+	if out, err := exec.Command("go", "build", "-o", path, source).CombinedOutput(); err != nil {
+		t.Skipf("go-containerregistry's registry cannot be built: %v\n%s", err, out)
+	}
+	host := address(t)
+	_, port, err := net.SplitHostPort(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, host, exec.Command(path, "-port", port))
+	return host
 }
 
 // fixture is a program that tools/fixtures/build.sh has built.
@@ -86,11 +111,15 @@ func (c *RealConfig) config(t testing.TB, dir, host string) string {
 		}
 		tls += "}"
 	}
+	storage := fmt.Sprintf("filesystem: {rootdirectory: %q}", filepath.Join(dir, "data"))
+	if c.Memory {
+		storage = "inmemory: {}"
+	}
 	config := fmt.Sprintf(`version: 0.1
 log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: %q}, delete: {enabled: %t}}
+storage: {%s, delete: {enabled: %t}}
 http: {addr: %q%s}
-`, filepath.Join(dir, "data"), !c.KeepsAll, host, tls)
+`, storage, !c.KeepsAll, host, tls)
 	if c.Htpasswd != "" {
 		passwords := filepath.Join(dir, "htpasswd")
 		if err := os.WriteFile(passwords, []byte(c.Htpasswd), 0o600); err != nil {

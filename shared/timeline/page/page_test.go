@@ -14,6 +14,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/plan"
 	"github.com/kaniko-suite/kaniko/shared/timeline"
+	"github.com/kaniko-suite/kaniko/shared/timeline/page/pagetest"
 )
 
 func seconds(from, to float64) timeline.Span {
@@ -137,136 +138,61 @@ func write(t *testing.T, r Report) (path, text string) {
 	return path, b.String()
 }
 
-// faults is what is wrong with a page as a browser has laid it out: a function that
-// returns lines of text. What it measures contrast by is WCAG 2.2 (relative luminance,
-// 1.4.3 and 1.4.11): 4.5 for text, 3 for what else must be seen.
-const faults = `(function () {
-  const bad = [];
-  const visible = e => { const r = e.getBoundingClientRect(); return r.width > 0 && r.height > 0; };
-  const name = e => e.tagName + "." + e.className + " " + JSON.stringify((e.textContent || "").trim().slice(0, 40));
-  const wide = document.documentElement.clientWidth;
-  document.querySelectorAll("details").forEach(d => d.open = true);
-  if (document.documentElement.scrollWidth > wide) bad.push("the page is " + document.documentElement.scrollWidth + " wide");
-  const scrolls = e => e && (e.matches("pre, .hidden, .layers thead") || scrolls(e.parentElement));
-  const clipped = e => e && (e.matches(".what") || clipped(e.parentElement));
-  const cut = e => {
-    for (let p = e.parentElement; p; p = p.parentElement) {
-      const o = getComputedStyle(p).overflowX;
-      if (o !== "visible" && !p.matches(".what, pre, .share, .hidden, .layers thead, html, body")) return p;
-    }
-  };
-  for (const e of document.querySelectorAll("body *")) {
-    const r = e.getBoundingClientRect();
-    if (!visible(e) || scrolls(e)) continue;
-    if (r.right > wide + .5 && !clipped(e) || r.left < -.5) bad.push("out of the page: " + name(e));
-    if (!e.closest("svg") && cut(e)) bad.push("cut off by " + name(cut(e)) + ": " + name(e));
-  }
-  const boxes = [...document.querySelectorAll("td, th, .facts > div, .label, .took, .line, li > p")];
-  for (const e of boxes) {
-    if (visible(e) && !scrolls(e) && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline") bad.push("runs over its box: " + name(e));
-  }
-  for (const e of document.querySelectorAll(".row")) {
-    const [l, t] = [e.querySelector(".label"), e.querySelector(".took")].map(x => x && x.getBoundingClientRect());
-    if (l && t && l.right > t.left && l.bottom > t.top + 1 && t.bottom > l.top + 1 && t.width > 0) bad.push("words overlap: " + name(e));
-  }
-  const parts = c => (c.match(/[\d.]+/g) || []).map(Number);
-  const light = c => { const [r, g, b] = parts(c).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-  const clear = c => { const p = parts(c); return p.length === 4 && p[3] === 0; };
-  const under = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!clear(c)) return c; } return "rgb(255,255,255)"; };
-  const contrast = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
-  const told = new Set();
-  const demand = (least, a, b, what) => {
-    const c = contrast(a, b), text = what + ": contrast " + c.toFixed(2) + " of " + a + " on " + b;
-    if (c < least && !told.has(text)) { told.add(text); bad.push(text); }
-  };
-  for (const e of document.querySelectorAll("body *")) {
-    if (visible(e) && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) demand(4.5, getComputedStyle(e).color, under(e), "text " + e.tagName + "." + e.className);
-  }
-  for (const e of document.querySelectorAll(".bar, .swatch, .share > span")) {
-    const s = getComputedStyle(e), c = clear(s.backgroundColor) ? (s.borderStyle === "solid" ? s.borderColor : null) : s.backgroundColor;
-    if (c) demand(3, c, under(e.parentElement), "mark " + e.className);
-  }
-  for (const e of document.querySelectorAll("polyline")) demand(3, getComputedStyle(e).stroke, under(e), "line " + e.getAttribute("class"));
-  for (const bar of document.querySelectorAll(".bar")) {
-    const b = bar.getBoundingClientRect(), t = bar.closest(".track").getBoundingClientRect();
-    if (b.width < 1 || b.height < 1) bad.push("not to be seen: " + bar.title);
-    if (b.left < t.left - .5 || b.right > t.right + .5 || b.top < t.top - .5 || b.bottom > t.bottom + .5) bad.push("outside of the plot: " + bar.title + " " + [b.left, b.right, t.left, t.right]);
-  }
-  const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
-  if (new Set(ids).size !== ids.length) bad.push("two elements have one id");
-  for (const a of document.querySelectorAll("a")) if (!document.getElementById((a.getAttribute("href") || "").slice(1))) bad.push("leads nowhere: " + name(a));
-  if (document.scripts.length) bad.push("there are scripts");
-  return bad;
-})()`
-
 // TestPage_inABrowser has Chromium lay pages out, on a desk and on a phone, light and
 // dark, and finds what a reader would stumble over. With KANIKO_SCREENSHOTS it leaves
 // pictures in that directory, for people.
 func TestPage_inABrowser(t *testing.T) {
-	c := startChromium(t)
+	c := pagetest.Start(t)
 	for name, r := range map[string]Report{"built": built(), "failed": failed(), "nothing": nothing()} {
 		path, _ := write(t, r)
-		c.open(path)
+		c.Open(path)
 		for _, width := range []int{1280, 360} {
 			for _, scheme := range []string{"light", "dark"} {
 				t.Run(fmt.Sprintf("%s/%d/%s", name, width, scheme), func(t *testing.T) {
-					c.t = t
-					c.as(width, scheme)
+					c.For(t)
+					c.As(width, scheme)
 					look(t, c, r, scheme)
-					picture(t, c, fmt.Sprintf("%s-%d-%s", name, width, scheme))
+					c.Picture(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 				})
 			}
 		}
-		c.t = t
-		if all := c.requested(path); len(all) > 0 {
+		c.For(t)
+		if all := c.Requested(path); len(all) > 0 {
 			t.Errorf("%s asks for %q", name, all)
 		}
-		if all := c.happened("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"); len(all) > 0 {
+		if all := c.Happened("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"); len(all) > 0 {
 			t.Errorf("%s makes the browser say %q", name, all)
 		}
 	}
 }
 
 // look finds what is wrong with a page as it is laid out now.
-func look(t *testing.T, c *chromium, r Report, scheme string) {
+func look(t *testing.T, c *pagetest.Chromium, r Report, scheme string) {
 	t.Helper()
 	var bad []string
-	c.eval(faults, &bad)
+	c.Eval(pagetest.Faults, &bad)
 	for _, line := range bad {
 		t.Error(line)
 	}
 	var lines int
-	c.eval(`[...document.querySelectorAll("[role=img].track")].filter(e => e.querySelector(".bar").getBoundingClientRect().width > 0).length`, &lines)
+	c.Eval(`[...document.querySelectorAll("[role=img].track")].filter(e => e.querySelector(".bar").getBoundingClientRect().width > 0).length`, &lines)
 	if want := shows(r); lines != want {
 		t.Errorf("%d lines have a bar, of %d", lines, want)
 	}
 	var back string
-	c.eval(`getComputedStyle(document.body).backgroundColor`, &back)
+	c.Eval(`getComputedStyle(document.body).backgroundColor`, &back)
 	if dark := back == "rgb(15, 19, 23)"; dark != (scheme == "dark") {
 		t.Errorf("the page is %s", back)
 	}
-	roles := c.roles()
+	roles := c.Roles()
 	if roles["table"] != 1+len(r.Images) || roles["row"] < len(r.Timeline.Totals) {
 		t.Errorf("who does not see the page has %d tables with %d rows", roles["table"], roles["row"])
 	}
 }
 
-// picture is for people to look at.
-func picture(t *testing.T, c *chromium, name string) {
-	dir := os.Getenv("KANIKO_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	var shot struct{ Data []byte }
-	c.do("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true, "format": "png"}, &shot)
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), shot.Data, 0o644); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestFaults spoils a page in every way that the test above is to find.
 func TestFaults(t *testing.T) {
-	c := startChromium(t)
+	c := pagetest.Start(t)
 	path, _ := write(t, built())
 	for what, spoil := range map[string]string{
 		"the page is":         `document.querySelector("h1").style.whiteSpace = "nowrap"`,
@@ -281,19 +207,19 @@ func TestFaults(t *testing.T) {
 		"runs over its box":   `document.querySelector(".facts dd").style.whiteSpace = "nowrap"; document.querySelector(".facts dd").textContent = "x".repeat(90)`,
 	} {
 		t.Run(what, func(t *testing.T) {
-			c.t = t
-			c.open(path)
-			c.as(1280, "light")
+			c.For(t)
+			c.Open(path)
+			c.As(1280, "light")
 			var done any
-			c.eval("("+"function () {"+spoil+"; return 1 })()", &done)
+			c.Eval("("+"function () {"+spoil+"; return 1 })()", &done)
 			var bad []string
-			c.eval(faults, &bad)
+			c.Eval(pagetest.Faults, &bad)
 			if text := strings.Join(bad, "\n"); !strings.Contains(text, what) {
 				t.Errorf("not found: %s", text)
 			}
 		})
 	}
-	c.t = t
+	c.For(t)
 }
 
 // What a Dockerfile and commands write is text, not HTML, and does not move a cursor.

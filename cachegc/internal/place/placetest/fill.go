@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
 	"github.com/kaniko-suite/kaniko/shared/cachekey"
@@ -82,6 +83,20 @@ func Make(ctx context.Context, c *cache.Place, e Entry) error {
 		r.Parent = Definition(e.Parent).Key()
 	}
 	return c.Put(ctx, r)
+}
+
+// Many makes the entries of so many numbers, some at a time.
+func Many(t testing.TB, spec string, n int, of func(int) Entry) {
+	t.Helper()
+	c := Cache(t, spec)
+	g, ctx := errgroup.WithContext(context.Background())
+	g.SetLimit(8)
+	for i := range n {
+		g.Go(func() error { return Make(ctx, c, of(i)) })
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // layer is one whose bytes are its archive.

@@ -1,4 +1,6 @@
-package page
+// Package pagetest has a real browser look at pages: what it asks for, what it says,
+// how it lays them out and what is hard to read of that. It is for tests.
+package pagetest
 
 import (
 	"bufio"
@@ -14,10 +16,10 @@ import (
 	"time"
 )
 
-// chromium is a browser that shows one page and does what it is told over two pipes
+// Chromium is a browser that shows one page and does what it is told over two pipes
 // (Chrome DevTools Protocol, --remote-debugging-pipe): messages of JSON, each with a
 // zero byte behind it.
-type chromium struct {
+type Chromium struct {
 	t       *testing.T
 	in      *os.File
 	session string
@@ -44,9 +46,9 @@ type event struct {
 // patience is how long the browser may take for one thing.
 const patience = time.Minute
 
-// startChromium runs Debian's Chromium until the test is over; without one the test is
+// Start runs Debian's Chromium until the test is over; without one the test is
 // skipped.
-func startChromium(t *testing.T) *chromium {
+func Start(t *testing.T) *Chromium {
 	t.Helper()
 	program := ""
 	for _, name := range []string{"chromium-headless-shell", "chromium"} {
@@ -84,7 +86,7 @@ func startChromium(t *testing.T) *chromium {
 	}
 	theirs.Close()
 	ours.Close()
-	c := &chromium{t: t, in: in, waiting: map[int]chan reply{}, closed: make(chan struct{})}
+	c := &Chromium{t: t, in: in, waiting: map[int]chan reply{}, closed: make(chan struct{})}
 	go c.read(out)
 	t.Cleanup(func() {
 		c.send("", "Browser.close", nil)
@@ -113,12 +115,12 @@ func startChromium(t *testing.T) *chromium {
 		t.Fatal("Chromium has no page")
 	}
 	for _, domain := range []string{"Page", "Network", "Runtime", "Log", "Accessibility"} {
-		c.do(domain+".enable", nil, nil)
+		c.Do(domain+".enable", nil, nil)
 	}
 	return c
 }
 
-func (c *chromium) read(out *os.File) {
+func (c *Chromium) read(out *os.File) {
 	defer close(c.closed)
 	r := bufio.NewReader(out)
 	for {
@@ -145,7 +147,7 @@ func (c *chromium) read(out *os.File) {
 	}
 }
 
-func (c *chromium) send(session, method string, params any) <-chan reply {
+func (c *Chromium) send(session, method string, params any) <-chan reply {
 	answer := make(chan reply, 1)
 	c.mu.Lock()
 	c.last++
@@ -169,7 +171,7 @@ func (c *chromium) send(session, method string, params any) <-chan reply {
 	return answer
 }
 
-func (c *chromium) call(session, method string, params, result any) {
+func (c *Chromium) call(session, method string, params, result any) {
 	c.t.Helper()
 	select {
 	case r := <-c.send(session, method, params):
@@ -188,22 +190,22 @@ func (c *chromium) call(session, method string, params, result any) {
 	}
 }
 
-// do tells the page.
-func (c *chromium) do(method string, params, result any) {
+// Do tells the page.
+func (c *Chromium) Do(method string, params, result any) {
 	c.t.Helper()
 	c.call(c.session, method, params, result)
 }
 
-// open shows a file and returns when all of it is there.
-func (c *chromium) open(path string) {
+// Open shows a file and returns when all of it is there.
+func (c *Chromium) Open(path string) {
 	c.t.Helper()
 	c.mu.Lock()
 	c.events = nil
 	c.mu.Unlock()
-	c.do("Page.navigate", map[string]any{"url": "file://" + path}, nil)
+	c.Do("Page.navigate", map[string]any{"url": "file://" + path}, nil)
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		var state string
-		c.eval(`location.href + " " + document.readyState`, &state)
+		c.Eval(`location.href + " " + document.readyState`, &state)
 		if state == "file://"+path+" complete" {
 			return
 		}
@@ -213,15 +215,15 @@ func (c *chromium) open(path string) {
 	}
 }
 
-// as makes the page be looked at on a screen of a width and in a colour scheme.
-func (c *chromium) as(width int, scheme string) {
+// As makes the page be looked at on a screen of a width and in a colour scheme.
+func (c *Chromium) As(width int, scheme string) {
 	c.t.Helper()
-	c.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
-	c.do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	c.Do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+	c.Do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
-// eval evaluates an expression of JavaScript.
-func (c *chromium) eval(expression string, result any) {
+// Eval evaluates an expression of JavaScript.
+func (c *Chromium) Eval(expression string, result any) {
 	c.t.Helper()
 	var r struct {
 		Result struct {
@@ -229,7 +231,7 @@ func (c *chromium) eval(expression string, result any) {
 		} `json:"result"`
 		ExceptionDetails json.RawMessage `json:"exceptionDetails"`
 	}
-	c.do("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &r)
+	c.Do("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &r)
 	if r.ExceptionDetails != nil {
 		c.t.Fatalf("evaluate: %s", r.ExceptionDetails)
 	}
@@ -238,8 +240,8 @@ func (c *chromium) eval(expression string, result any) {
 	}
 }
 
-// happened are the events of a page since it was opened, of these methods.
-func (c *chromium) happened(methods ...string) []string {
+// Happened are the events of a page since it was opened, of these methods.
+func (c *Chromium) Happened(methods ...string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []string
@@ -253,9 +255,9 @@ func (c *chromium) happened(methods ...string) []string {
 	return all
 }
 
-// requested are the addresses that a page asked for, without itself and what it
+// Requested are the addresses that a page asked for, without itself and what it
 // contains.
-func (c *chromium) requested(path string) []string {
+func (c *Chromium) Requested(path string) []string {
 	var all []string
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,8 +278,8 @@ func (c *chromium) requested(path string) []string {
 	return all
 }
 
-// roles counts what the page is to those who do not see it.
-func (c *chromium) roles() map[string]int {
+// Roles counts what the page is to those who do not see it.
+func (c *Chromium) Roles() map[string]int {
 	c.t.Helper()
 	var tree struct {
 		Nodes []struct {
@@ -285,7 +287,7 @@ func (c *chromium) roles() map[string]int {
 			Role    struct{ Value string }
 		}
 	}
-	c.do("Accessibility.getFullAXTree", nil, &tree)
+	c.Do("Accessibility.getFullAXTree", nil, &tree)
 	count := map[string]int{}
 	for _, n := range tree.Nodes {
 		if !n.Ignored {

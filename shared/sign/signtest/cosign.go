@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 )
 
 // Cosign is the program cosign.
@@ -23,7 +21,7 @@ type Cosign struct {
 // OpenCosign finds Debian's cosign; without it the test is skipped.
 func OpenCosign(t testing.TB) *Cosign {
 	t.Helper()
-	return &Cosign{objecttest.Program(t, "cosign", "cosign"), t.TempDir()}
+	return &Cosign{program(t, "cosign", "cosign"), t.TempDir()}
 }
 
 // cosignPatience is how long one call may take.
@@ -32,9 +30,9 @@ const cosignPatience = time.Minute
 // Installed tells whether cosign is there, and what [StartServices] runs.
 func Installed() (cosign, services bool) {
 	cosign, services = true, true
-	for _, program := range []string{"cosign", "fulcio", "posix"} {
-		if _, err := objecttest.Find(program); err != nil {
-			cosign, services = cosign && program != "cosign", false
+	for _, name := range []string{"cosign", "fulcio", "posix"} {
+		if _, err := find(name); err != nil {
+			cosign, services = cosign && name != "cosign", false
 		}
 	}
 	return cosign, services

@@ -15,8 +15,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 )
 
 // Services are sigstore's, all on this machine: Fulcio with an authority of its own and
@@ -62,11 +60,11 @@ func (s *Services) Flags(email string) []string {
 }
 
 func (s *Services) startAuthority(t testing.TB, dir string) (root string) {
-	program := objecttest.Program(t, "fulcio", "sigstore")
+	path := program(t, "fulcio", "sigstore")
 	config := filepath.Join(dir, "fulcio.yaml")
 	write(t, config, []byte(fmt.Sprintf("oidc-issuers:\n  %[1]s: {issuer-url: %[1]s, client-id: sigstore, type: email}\n", s.Issuer.URL)))
 	s.Authority = "http://" + start(t, func(ports [3]string) *exec.Cmd {
-		return exec.Command(program, "serve", "--host", "127.0.0.1", "--port", ports[0],
+		return exec.Command(path, "serve", "--host", "127.0.0.1", "--port", ports[0],
 			"--grpc-host", "127.0.0.1", "--grpc-port", ports[1], "--metrics-port", ports[2], "--legacy-unix-domain-socket", "@fulcio-"+ports[0],
 			"--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config)
 	})
@@ -76,7 +74,7 @@ func (s *Services) startAuthority(t testing.TB, dir string) (root string) {
 }
 
 func (s *Services) startLog(t testing.TB, dir string) (public string) {
-	program := objecttest.Program(t, "posix", "sigstore")
+	path := program(t, "posix", "sigstore")
 	pub, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +91,7 @@ func (s *Services) startLog(t testing.TB, dir string) (public string) {
 	public = filepath.Join(dir, "rekor.pub")
 	write(t, public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	s.Log = "http://" + start(t, func(ports [3]string) *exec.Cmd {
-		return exec.Command(program, "serve", "--hostname", "127.0.0.1", "--http-port", ports[0],
+		return exec.Command(path, "serve", "--hostname", "127.0.0.1", "--http-port", ports[0],
 			"--grpc-port", ports[1], "--http-metrics-port", ports[2],
 			"--signer-filepath", key, "--storage-dir", filepath.Join(dir, "log"), "--checkpoint-interval", "1s")
 	})
@@ -106,9 +104,9 @@ func start(t testing.TB, command func(ports [3]string) *exec.Cmd) string {
 	t.Helper()
 	var err error
 	for range 3 {
-		at := objecttest.FreeAddress(t)
-		cmd := command([3]string{port(t, at), port(t, objecttest.FreeAddress(t)), port(t, objecttest.FreeAddress(t))})
-		if err = objecttest.Start(t, at, cmd); err == nil {
+		at := freeAddress(t)
+		cmd := command([3]string{port(t, at), port(t, freeAddress(t)), port(t, freeAddress(t))})
+		if err = run(t, at, cmd); err == nil {
 			return at
 		}
 	}

@@ -27,6 +27,7 @@ func TestKubernetes(t *testing.T) {
 	t.Run("isolated", c.testIsolated)
 	t.Run("restricted", c.testRestricted)
 	t.Run("sources", c.testSources)
+	t.Run("features", c.testFeatures)
 	t.Run("mounts", c.testMounts)
 	t.Run("failure", c.testFailure)
 	t.Run("many", c.testMany)

@@ -63,6 +63,17 @@ func (c *cluster) testAccepted(t *testing.T) {
 	for _, dir := range glob(t, deploy+"/kubernetes/*") {
 		t.Run("kustomize "+filepath.Base(dir), func(t *testing.T) { c.dryRun(t, c.kubectl(t, "", "kustomize", dir)) })
 	}
+	t.Run("the documentation's overlay", func(t *testing.T) {
+		_, text, _ := strings.Cut(read(t, "../../../docs/kubernetes.md"), "```yaml\n")
+		text, _, found := strings.Cut(text, "```\n")
+		dir := filepath.Join(c.Dir, "documented", "my", "overlay") // from which ../../deploy is deploy/
+		if err := os.MkdirAll(dir, 0o755); err != nil || !found {
+			t.Fatal(err, found)
+		}
+		run(t, "cp", "-r", deploy, filepath.Join(c.Dir, "documented"))
+		c.write(t, "documented/my/overlay/kustomization.yaml", text)
+		c.dryRun(t, c.kubectl(t, "", "kustomize", dir))
+	})
 	// That the server is strict is no matter of course.
 	if out, err := c.tryKubectl(t, strings.Replace(read(t, deploy+"/kubernetes/build-git/job.yaml"), "restartPolicy:", "restartPolice: x\n      restartPolicy:", 1),
 		"create", "--dry-run=server", "--validate=strict", "-f", "-"); err == nil || !strings.Contains(out, "restartPolice") {

@@ -263,11 +263,17 @@ func (c *cluster) failing(t *testing.T, manifest, job string) string {
 func (c *cluster) testRestricted(t *testing.T) {
 	c.buildGit(t, "build-restricted", `{op: add, path: POD/containers/0/args/-, value: "--dockerfile=Dockerfile.static"}`)
 
-	manifest := strings.ReplaceAll(c.overlay(t, "build-restricted",
+	// A Dockerfile with RUN, once all of that is in the layer cache.
+	c.buildGit(t, "build-git")
+	if cached := c.buildGit(t, "build-restricted"); strings.Count(cached.log, " cached") < 3 {
+		t.Errorf("RUN without a root to run in:\n%s", cached.log)
+	}
+
+	manifest := c.overlay(t, "build-restricted",
 		`{op: replace, path: POD/hostNetwork, value: false}`,
 		`{op: replace, path: POD/containers/0/args, value: ["--no-push", "--kaniko-dir=/layers", "--oci-layout-path=/layers/image", "--digest-file=/dev/termination-log"]}`,
 		`{op: add, path: POD/containers/0/volumeMounts/-, value: {name: source, mountPath: /workspace}}`,
-		`{op: add, path: POD/volumes/-, value: {name: source, configMap: {name: files}}}`), "namespace: default", "")
+		`{op: add, path: POD/volumes/-, value: {name: source, configMap: {name: files}}}`)
 	files := filepath.Join(c.Dir, "from", "static")
 	if err := os.MkdirAll(files, 0o755); err != nil {
 		t.Fatal(err)

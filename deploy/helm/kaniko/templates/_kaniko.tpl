@@ -62,6 +62,9 @@ allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- else -}}
+{{- if eq . "isolated" -}}
+readOnlyRootFilesystem: true
+{{ end -}}
 allowPrivilegeEscalation: false
 capabilities:
   drop: [ALL]

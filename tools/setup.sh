@@ -15,6 +15,8 @@ wanted=(
   skopeo:skopeo
   podman:podman
   runc:runc
+  containerd:containerd
+  etcd:etcd-server
   crun:crun
   mmdebstrap:mmdebstrap
   newuidmap:uidmap

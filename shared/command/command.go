@@ -170,6 +170,10 @@ func (p Program) run(ctx context.Context, env *Env) Code {
 			if err := setFromEnvironment(c.Flags(), env.LookupEnv); err != nil {
 				return err
 			}
+			if err := setFromFile(c.Flags()); err != nil {
+				running = errors.As(err, new(*flagsFileError)) // the file, not what it says
+				return err
+			}
 			if err := env.handler.configure(*flags, env.LookupEnv, env.Terminal() != nil); err != nil {
 				return err
 			}

@@ -94,6 +94,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own)")
 	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
 	f.legacy.bind(fs)
+	command.BindFlagsFile(fs)
 	command.Spell(fs, map[string][]string{
 		"tarPath":           {"tar-path"},
 		"snapshotMode":      {"snapshot-mode"},

@@ -136,7 +136,9 @@ func serve(req request, control io.Reader) response {
 		return response{}
 	}
 	resp, err := p.run(req)
-	p.procs.killAll()
+	if left := p.procs.killAll(); err == nil {
+		err = left
+	}
 	if err != nil {
 		var se *startError
 		if errors.As(err, &se) {

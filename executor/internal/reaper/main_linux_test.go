@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -609,5 +610,30 @@ func TestRun_files(t *testing.T) {
 	}})
 	if err == nil || !strings.Contains(err.Error(), "not a file name") {
 		t.Errorf("a file that leaves its directory: %v", err)
+	}
+}
+
+// A container without CAP_KILL cannot end what another user's command left behind: that is an error soon, and no build without end.
+func TestRun_leftBehindByAnother(t *testing.T) {
+	needRoot(t)
+	const nobody = "65534"
+	var out string
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// For good: what this thread may no longer do ends with it.
+		runtime.LockOSThread()
+		if err = unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_KILL, 0, 0, 0); err == nil {
+			out, err = run(t, Spec{Process: sandbox.Process{Args: []string{"/bin/sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!"}, User: nobody}})
+		}
+	}()
+	<-done
+	if pid, _ := strconv.Atoi(strings.TrimSpace(out)); pid > 0 {
+		defer unix.Kill(pid, unix.SIGKILL)
+	}
+	var setup *SetupError
+	if !errors.As(err, &setup) || !strings.Contains(err.Error(), "CAP_KILL is missing") || !strings.Contains(setup.Hint(), "CAP_KILL") {
+		t.Errorf("%q, %v", out, err)
 	}
 }

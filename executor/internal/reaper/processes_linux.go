@@ -2,6 +2,7 @@ package reaper
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -65,7 +66,7 @@ func (p *processes) strays() []process {
 	var out []process
 	for _, pid := range p.pids() {
 		pr, ok := p.stat(pid)
-		if !ok || p.before[pid] || pr.parent != 1 || pr.dead || kept[pr.session] {
+		if !ok || p.before[pid] || pr.parent != 1 || pr.over || kept[pr.session] {
 			continue
 		}
 		out = append(out, pr)
@@ -76,19 +77,22 @@ func (p *processes) strays() []process {
 
 // killAll ends every descendant and collects it. As reaper, this process becomes
 // the parent of those whose own parent has gone, so killing its children until
-// there are none reaches all of them.
-func (p *processes) killAll() {
+// there are none reaches all of them. Those of other users it may not end without
+// CAP_KILL: they have the grace to end by themselves.
+func (p *processes) killAll() error {
 	own := os.Getpid()
 	if own == 1 {
 		for {
 			// All but init, in one step that no fork can slip through.
 			unix.Kill(-1, unix.SIGKILL)
 			if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
-				return
+				return nil
 			}
 		}
 	}
+	end := time.Now().Add(grace)
 	for {
+		refused := false
 		found := append(p.descendants(own), p.strays()...)
 		for _, pr := range found {
 			// The group first: a process that forks without end stays in it, and the
@@ -96,17 +100,23 @@ func (p *processes) killAll() {
 			if pr.group > 1 && pr.group != unix.Getpgrp() {
 				unix.Kill(-pr.group, unix.SIGKILL)
 			}
-			unix.Kill(pr.pid, unix.SIGKILL)
+			if unix.Kill(pr.pid, unix.SIGKILL) == unix.EPERM && !pr.over {
+				refused = true
+			}
+		}
+		if refused && time.Now().After(end) {
+			return &SetupError{Step: "end what the command left running", Err: errors.New("it is another user's, and CAP_KILL is missing"),
+				Help: "give the container CAP_KILL, or let the command end what it starts"}
 		}
 		how := 0
-		if len(found) == 0 {
+		if len(found) == 0 || refused {
 			// One may have become our child after the look around: look again.
 			how = unix.WNOHANG
 			time.Sleep(time.Millisecond)
 		}
 		if _, err := unix.Wait4(-1, nil, how, nil); err == unix.ECHILD {
 			if len(p.strays()) == 0 {
-				return
+				return nil
 			}
 			time.Sleep(time.Millisecond) // they are collected by another
 		}
@@ -115,7 +125,7 @@ func (p *processes) killAll() {
 
 type process struct {
 	pid, parent, group, session int
-	dead                        bool // and not yet collected
+	over                        bool // it has ended, and waits for its parent
 }
 
 // descendants lists what lives below a process. /proc may hide processes of

@@ -44,10 +44,10 @@ flags:
 	@tools/setup.sh packages
 	@cd executor && KANIKO_TEST_FLAGS=$${FLAGS:-all} go test . -run TestFlags_obeyed -v -timeout 60m
 
-# Real images with real servers: minutes, as root.
-e2e:
-	@tools/setup.sh packages
-	@tools/e2e.sh
+# Our images in real runtimes and in a cluster, and real images with real servers: an hour at most, as root.
+e2e: images
+	@tools/setup.sh e2e
+	@IMAGES=$(CURDIR)/bin/images tools/e2e.sh
 
 # Kills what shares caches, at random moments; KILLS=10 is shorter than a hundred.
 chaos:

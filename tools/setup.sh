@@ -1,8 +1,8 @@
 #!/bin/bash
 # Makes a Debian machine ready: for `make test` Bazel, if there is none, and the
-# servers and tools that tests talk to; with the argument "packages" only these. As
-# root it installs what is missing; as anybody else it says what is, and tests which
-# need it are skipped.
+# servers and tools that tests talk to; with the argument "packages" only these, and
+# with "e2e" those of the end-to-end tests as well. As root it installs what is missing;
+# as anybody else it says what is, and tests which need it are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,8 +15,6 @@ wanted=(
   skopeo:skopeo
   podman:podman
   runc:runc
-  containerd:containerd
-  etcd:etcd-server
   crun:crun
   mmdebstrap:mmdebstrap
   newuidmap:uidmap
@@ -31,6 +29,15 @@ wanted=(
   rpmbuild:rpm
   chromium-headless-shell:chromium-headless-shell
 )
+# What the end-to-end tests want besides.
+if [ "${1:-}" = e2e ]; then
+  wanted+=(
+    containerd:containerd
+    etcd:etcd-server
+    dockerd:docker.io
+    runsc:runsc
+  )
+fi
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for w in "${wanted[@]}"; do
@@ -60,7 +67,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
 fi
 
-[ "${1:-}" != packages ] || exit 0
+[ $# = 0 ] || exit 0
 
 # Not in the Debian we have; they take minutes to build, once.
 for server in registry versitygw gcs azurite otelcol cosign sigstore diffoci container-diff; do

@@ -111,23 +111,23 @@ func (w world) built(t *testing.T, name string, build func(args ...string)) stri
 	return m.Digest
 }
 
-// executorArchive is an archive for docker load of an image with the executor, built by it.
+// executorArchive is an archive for docker load of the executor's image, written by it: the image in $IMAGES, or else one that holds the executor only.
 func (w world) executorArchive(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(w.Dir, "image")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(w.Executor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "executor"), program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w.write(t, "image/Dockerfile", "FROM scratch\nCOPY executor /kaniko/executor\nENV PATH=/usr/local/bin:/usr/bin:/bin:/kaniko\nENTRYPOINT [\"/kaniko/executor\"]\n")
 	archive := filepath.Join(w.Dir, "executor.tar")
-	run(t, w.Executor, "--context="+dir, "--kaniko-dir="+filepath.Join(w.Dir, "machine"), "--destination="+tested, "--tarPath="+archive, "--no-push")
+	args := []string{"--context=" + dir, "--kaniko-dir=" + filepath.Join(w.Dir, "machine"), "--destination=" + tested, "--tarPath=" + archive, "--no-push"}
+	if images := os.Getenv("IMAGES"); images != "" {
+		w.write(t, "image/Dockerfile", "FROM ours\n")
+		args = append(args, "--build-context=ours=oci-layout://"+images+"/executor")
+	} else {
+		run(t, "cp", w.Executor, dir+"/executor")
+		w.write(t, "image/Dockerfile", "FROM scratch\nCOPY executor /kaniko/executor\nENV PATH=/usr/local/bin:/usr/bin:/bin:/kaniko\nENTRYPOINT [\"/kaniko/executor\"]\n")
+	}
+	run(t, w.Executor, args...)
 	return archive
 }
 

@@ -27,7 +27,7 @@ def _image_impl(ctx):
     args.add("--dockerfile", ctx.file.dockerfile)
     args.add("--title", "kaniko " + ctx.attr.title)
     args.add("--description", ctx.attr.description)
-    args.add("--licenses", ctx.attr.licenses)
+    args.add("--licenses", ctx.attr.terms)
     args.add_all(ctx.attr.image_labels, before_each = "--label")
     args.add_all(ctx.files.files, before_each = "--file")
     inputs = [ctx.file.dockerfile] + ctx.files.files
@@ -83,7 +83,7 @@ image = rule(
         "dockerfile": attr.label(mandatory = True, allow_single_file = True),
         "files": attr.label_list(allow_files = True),
         "image_labels": attr.string_list(doc = "KEY=VALUE."),
-        "licenses": attr.string(default = "Apache-2.0"),
+        "terms": attr.string(default = "Apache-2.0", doc = "An SPDX expression."),
         "program": attr.label(mandatory = True, cfg = _each_platform),
         "title": attr.string(mandatory = True),
         "_allowlist_function_transition": attr.label(default = "@bazel_tools//tools/allowlists/function_transition_allowlist"),

@@ -2,9 +2,6 @@ package main
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/kaniko-suite/kaniko/cachegc/internal/cli"
@@ -32,18 +29,7 @@ func TestFlags_documented(t *testing.T) {
 
 // TestFlags_tested: each flag is on a command line of a script.
 func TestFlags_tested(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts = append(texts, strings.ToValidUTF8(string(text), ""))
-	}
+	texts := commandtest.Texts(t, "testdata/script/*.txtar")
 	root := commandtest.Root(t, cli.Program())
 	for _, name := range commands() {
 		cmd, _, err := root.Find([]string{name})

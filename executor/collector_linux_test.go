@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // otelcol is a real collector of OpenTelemetry, which writes what it is sent into files.
@@ -28,8 +30,8 @@ type otelcol struct {
 // startCollector starts it; without the program the test is skipped.
 func startCollector(t *testing.T) *otelcol {
 	t.Helper()
-	program := fixtureProgram(t, "otelcol")
-	c := &otelcol{t: t, dir: t.TempDir(), overHTTP: freeAddress(t), rpc: freeAddress(t), ended: make(chan struct{})}
+	program := servertest.Program(t, "otelcol", "otelcol")
+	c := &otelcol{t: t, dir: t.TempDir(), overHTTP: servertest.FreeAddress(t), rpc: servertest.FreeAddress(t), ended: make(chan struct{})}
 	config := filepath.Join(c.dir, "config.yml")
 	text := fmt.Sprintf(`
 receivers: {otlp: {protocols: {http: {endpoint: %q}, grpc: {endpoint: %q}}}}
@@ -93,34 +95,6 @@ func (c *otelcol) environment(protocol string) []string {
 		at = c.rpc
 	}
 	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + at, "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol}
-}
-
-// fixtureProgram is a program that tools/fixtures/build.sh builds.
-func fixtureProgram(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("KANIKO_FIXTURES")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		dir = filepath.Join(cache, "kaniko-fixtures")
-	}
-	path, err := exec.LookPath(filepath.Join(dir, "bin", name))
-	if err != nil {
-		t.Skipf("%s is not there; tools/fixtures/build.sh %s builds it: %v", name, name, err)
-	}
-	return path
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func answers(address string) bool {

@@ -15,11 +15,11 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
 	"github.com/kaniko-suite/kaniko/shared/sandbox/sandboxtest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // twice is a Dockerfile whose stages both read the build context.
@@ -310,7 +310,7 @@ func freePort(t *testing.T) string {
 // TestContextsStore: an object in a store is a build context, by its address and by
 // kaniko's --bucket. The other stores are tried in the packages that open them.
 func TestContextsStore(t *testing.T) {
-	program := objecttest.Program(t, "fake-gcs-server", "gcs")
+	program := servertest.Program(t, "fake-gcs-server", "gcs")
 	exe, err := exec.LookPath("executor")
 	if err != nil {
 		t.Fatal(err)
@@ -331,9 +331,9 @@ func TestContextsStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	address := objecttest.FreeAddress(t)
+	address := servertest.FreeAddress(t)
 	host, port, _ := strings.Cut(address, ":")
-	objecttest.Run(t, address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port,
+	servertest.Run(t, address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port,
 		"-backend", "memory", "-data", filepath.Join(dir, "data"), "-public-host", address, "-log-level", "error"))
 	build := func(flags ...string) build {
 		layout := filepath.Join(t.TempDir(), "layout")

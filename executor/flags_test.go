@@ -67,20 +67,7 @@ func lookup(c *cobra.Command, name string) any {
 
 // TestFlags_tested: each flag is on the command line of a test.
 func TestFlags_tested(t *testing.T) {
-	var texts []string
-	for _, pattern := range []string{"*_test.go", "testdata/script/*.txtar"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts = append(texts, string(text))
-		}
-	}
+	texts := commandtest.Texts(t, "*_test.go", "testdata/script/*.txtar")
 	root := commandtest.Root(t, cli.Program(nil, full()))
 	for _, name := range commandtest.Untested(root, texts) {
 		t.Errorf("no test has --%s on a command line", name)

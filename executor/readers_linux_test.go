@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"github.com/containerd/stargz-snapshotter/estargz/zstdchunked"
 	"github.com/google/go-cmp/cmp"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // TestReaders: podman unpacks layers of every compression to the same files, and the
@@ -55,35 +56,9 @@ func TestReaders(t *testing.T) {
 // unpacked is what podman makes of an image: a line for each file.
 func unpacked(t *testing.T, layout string) []string {
 	t.Helper()
-	if _, err := exec.LookPath("podman"); err != nil || os.Geteuid() != 0 {
-		t.Skip("needs podman, and root to unpack files of others")
-	}
-	// Podman takes the path for a name, which has no capitals.
-	dir, err := os.MkdirTemp("", "podman-")
-	if err == nil {
-		err = os.Symlink(layout, dir+"/layout")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	podman := func(args ...string) string {
-		cmd := exec.CommandContext(t.Context(), "podman", append([]string{
-			"--root=" + dir + "/root", "--runroot=" + dir + "/run", "--tmpdir=" + dir + "/tmp", "--storage-driver=vfs",
-		}, args...)...)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("podman %q: %v\n%s", args, err, said.Bytes())
-		}
-		return strings.TrimSpace(string(out))
-	}
-	id := podman("pull", "-q", "oci:"+dir+"/layout")
-	at := podman("image", "mount", id)
-	defer podman("image", "unmount", id)
+	at := servertest.Unpack(t, layout)
 	var lines []string
-	err = filepath.WalkDir(at, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(at, func(path string, d os.DirEntry, err error) error {
 		if err != nil || path == at { // the root's own time is in no layer
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // packedContext is a build context as a compressed archive.
@@ -68,9 +68,9 @@ func builtFrom(t *testing.T, address string, env []string, status int, words ...
 
 // TestStore_google builds from an object of fake-gcs-server.
 func TestStore_google(t *testing.T) {
-	program, address := objecttest.Program(t, "fake-gcs-server", "gcs"), objecttest.FreeAddress(t)
+	program, address := servertest.Program(t, "fake-gcs-server", "gcs"), servertest.FreeAddress(t)
 	host, port, _ := strings.Cut(address, ":")
-	objecttest.Run(t, address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port, "-backend", "memory", "-public-host", address, "-log-level", "error"))
+	servertest.Run(t, address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port, "-backend", "memory", "-public-host", address, "-log-level", "error"))
 	post := func(path string, body []byte) {
 		resp, err := http.Post("http://"+address+path, "application/json", bytes.NewReader(body))
 		if err != nil {
@@ -90,7 +90,7 @@ func TestStore_google(t *testing.T) {
 
 // TestStore_amazon builds from an object of versitygw, which keeps it as a file.
 func TestStore_amazon(t *testing.T) {
-	program, address, dir := objecttest.Program(t, "versitygw", "versitygw"), objecttest.FreeAddress(t), t.TempDir()
+	program, address, dir := servertest.Program(t, "versitygw", "versitygw"), servertest.FreeAddress(t), t.TempDir()
 	for _, d := range []string{"attributes", "buckets/builds/a"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -101,7 +101,7 @@ func TestStore_amazon(t *testing.T) {
 	}
 	cmd := exec.Command(program, "--port", address, "--quiet", "posix", "--sidecar", dir+"/attributes", dir+"/buckets")
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY=key", "ROOT_SECRET_KEY=secret")
-	objecttest.Run(t, address, cmd)
+	servertest.Run(t, address, cmd)
 	env := []string{"S3_ENDPOINT=http://" + address, "S3_FORCE_PATH_STYLE=true", "AWS_ACCESS_KEY_ID=key", "AWS_EC2_METADATA_DISABLED=true"}
 	builtFrom(t, "s3://builds/a/context.tar.gz", append(env, "AWS_SECRET_ACCESS_KEY=secret"), 0)
 	builtFrom(t, "s3://builds/a/context.tar.gz", append(env, "AWS_SECRET_ACCESS_KEY=wrong"), 77, "s3://builds/a/context.tar.gz", "hint: ")

@@ -18,6 +18,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/conformance"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // What a traced job has and must not tell.
@@ -112,7 +113,7 @@ func TestTraced_unreachable(t *testing.T) {
 		}
 		cmd := exec.CommandContext(t.Context(), executor, "--context="+dir, "--no-push", "--trace-file="+dir+"/trace.json")
 		cmd.Env = []string{
-			"HOME=" + dir, "KANIKO_DIR=" + dir + "/state", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + freeAddress(t), "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol,
+			"HOME=" + dir, "KANIKO_DIR=" + dir + "/state", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + servertest.FreeAddress(t), "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol,
 		}
 		out, err := cmd.CombinedOutput()
 		if err != nil || strings.Count(string(out), "tracing:") != 1 {

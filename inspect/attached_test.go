@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -50,28 +49,13 @@ func attach(t testing.TB, ts *testscript.TestScript, args []string) {
 // repository, each with a manifest of a list of software and provenance, as BuildKit
 // makes it.
 func attested(t testing.TB, ts *testscript.TestScript, args []string) {
-	client := registry.New(registry.Config{})
-	var all v1.IndexManifest
-	all.SchemaVersion, all.MediaType = 2, types.OCIImageIndex
-	var statements []v1.Descriptor
-	for _, arg := range args[1:] {
-		ref, err := client.Reference(arg)
+	all := described(t, ts, args[1:])
+	for i, about := range all {
+		ref, err := registry.New(registry.Config{}).Reference(args[1+i])
 		ts.Check(err)
-		m, err := client.Manifest(t.Context(), ref, 1<<20)
-		ts.Check(err)
-		img, err := client.Open(t.Context(), arg, m.Digest)
-		ts.Check(err)
-		platform, err := img.Platform()
-		ts.Check(err)
-		all.Manifests = append(all.Manifests, v1.Descriptor{MediaType: m.MediaType, Size: int64(len(m.Raw)), Digest: m.Digest, Platform: &platform})
-		statements = append(statements, statementsOf(t, ref.Context(), m.Digest))
+		all = append(all, statementsOf(t, ref.Context(), about.Digest))
 	}
-	all.Manifests = append(all.Manifests, statements...)
-	raw, err := json.Marshal(all)
-	ts.Check(err)
-	tag, err := client.Tag(args[0])
-	ts.Check(err)
-	ts.Check(client.PushManifest(t.Context(), tag, raw, types.OCIImageIndex))
+	pushIndex(t, ts, args[0], all)
 }
 
 // statementsOf pushes what BuildKit says of an image, and returns what its index says

@@ -2,9 +2,6 @@ package main
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/kaniko-suite/kaniko/inspect/internal/cli"
@@ -26,20 +23,7 @@ func TestFlags_documented(t *testing.T) {
 
 // TestFlags_tested: each flag is on the command line of a test.
 func TestFlags_tested(t *testing.T) {
-	var texts []string
-	for _, pattern := range []string{"*_test.go", "testdata/script/*.txtar"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts = append(texts, strings.ToValidUTF8(string(text), ""))
-		}
-	}
+	texts := commandtest.Texts(t, "*_test.go", "testdata/script/*.txtar")
 	for _, name := range commandtest.Untested(commandtest.Root(t, cli.Program()), texts) {
 		t.Errorf("no test has --%s on a command line", name)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"strconv"
@@ -70,22 +71,32 @@ func image(t testing.TB, ts *testscript.TestScript, args []string) {
 // index is the script's command "index REF REF…": an index of images in one repository,
 // each for its own platform.
 func index(t testing.TB, ts *testscript.TestScript, args []string) {
+	pushIndex(t, ts, args[0], described(t, ts, args[1:]))
+}
+
+// described are the images of names, as an index has them.
+func described(t testing.TB, ts *testscript.TestScript, names []string) []v1.Descriptor {
 	client := registry.New(registry.Config{})
-	all := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for _, arg := range args[1:] {
-		ref, err := client.Reference(arg)
+	var all []v1.Descriptor
+	for _, name := range names {
+		ref, err := client.Reference(name)
 		ts.Check(err)
 		m, err := client.Manifest(t.Context(), ref, 1<<20)
 		ts.Check(err)
-		img, err := client.Open(t.Context(), arg, m.Digest)
+		img, err := client.Open(t.Context(), name, m.Digest)
 		ts.Check(err)
 		platform, err := img.Platform()
 		ts.Check(err)
-		all = mutate.AppendManifests(all, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &platform}})
+		all = append(all, v1.Descriptor{MediaType: m.MediaType, Size: int64(len(m.Raw)), Digest: m.Digest, Platform: &platform})
 	}
-	raw, err := all.RawManifest()
+	return all
+}
+
+func pushIndex(t testing.TB, ts *testscript.TestScript, name string, all []v1.Descriptor) {
+	client := registry.New(registry.Config{})
+	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
 	ts.Check(err)
-	tag, err := client.Tag(args[0])
+	tag, err := client.Tag(name)
 	ts.Check(err)
 	ts.Check(client.PushManifest(t.Context(), tag, raw, types.OCIImageIndex))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // layered is an image whose files depend on how layers lie one above the other.
@@ -98,9 +98,6 @@ func TestShow_skopeo(t *testing.T) {
 // TestFiles_podman: what podman unpacks is what ls lists and extract saves, whatever
 // layers are compressed by.
 func TestFiles_podman(t *testing.T) {
-	if _, err := exec.LookPath("podman"); err != nil || os.Geteuid() != 0 {
-		t.Skip("needs podman, and root to mount what it unpacked")
-	}
 	want := unpacked(t, layered(t, "gzip"))
 	if len(want) < 15 {
 		t.Fatalf("podman has only %q", want)
@@ -187,12 +184,7 @@ func onDisk(t *testing.T, dir string) []string {
 // unpacked is what podman makes of an image, in a place that it has for this test only.
 func unpacked(t *testing.T, img v1.Image) []string {
 	t.Helper()
-	// Podman takes the path for a name, which has no capitals.
-	dir, err := os.MkdirTemp("", "podman-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := t.TempDir()
 	path, err := layout.Write(dir+"/layout", empty.Index)
 	if err == nil {
 		err = path.AppendImage(img)
@@ -200,20 +192,5 @@ func unpacked(t *testing.T, img v1.Image) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	podman := func(args ...string) string {
-		cmd := exec.CommandContext(t.Context(), "podman", append([]string{
-			"--root=" + dir + "/root", "--runroot=" + dir + "/run", "--tmpdir=" + dir + "/tmp", "--storage-driver=vfs",
-		}, args...)...)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("podman %q: %v\n%s", args, err, said.Bytes())
-		}
-		return strings.TrimSpace(string(out))
-	}
-	id := podman("pull", "-q", "oci:"+dir+"/layout")
-	at := podman("image", "mount", id)
-	defer podman("image", "unmount", id)
-	return onDisk(t, at)
+	return onDisk(t, servertest.Unpack(t, dir+"/layout"))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/kaniko-suite/kaniko/shared/sbom"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 func isEmpty(t *testing.T, dir string) {
@@ -154,14 +155,11 @@ func TestDpkg_ofImages(t *testing.T) {
 // fixtures is where tools/fixtures/build.sh puts what it builds.
 func fixtures(t *testing.T) string {
 	t.Helper()
-	if dir := os.Getenv("KANIKO_FIXTURES"); dir != "" {
-		return dir
-	}
-	dir, err := os.UserCacheDir()
+	dir, err := servertest.Fixtures()
 	if err != nil {
 		t.Skipf("there are no fixtures: %v", err)
 	}
-	return filepath.Join(dir, "kaniko-fixtures")
+	return dir
 }
 
 func fixtureImage(t *testing.T, name string) v1.Image {

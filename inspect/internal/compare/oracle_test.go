@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/command/commandtest"
 	"github.com/kaniko-suite/kaniko/shared/registry"
 	"github.com/kaniko-suite/kaniko/shared/registry/registrytest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // update writes the table of what others see into docs/inspect.md.
@@ -32,15 +32,7 @@ type judge struct {
 // findJudge finds a program that tools/fixtures/build.sh has built.
 func findJudge(t *testing.T, program string) judge {
 	t.Helper()
-	dir := os.Getenv("KANIKO_FIXTURES")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		dir = filepath.Join(cache, "kaniko-fixtures")
-	}
-	path, err := exec.LookPath(filepath.Join(dir, "bin", program))
+	path, err := servertest.Fixture(program)
 	if err != nil {
 		t.Skipf("%s is not built (tools/fixtures/build.sh %s)", program, program)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,26 @@ func Untested(c *cobra.Command, texts []string) []string {
 		}
 	}
 	return all
+}
+
+// Texts are the contents of files that patterns match, such as scripts with command lines.
+func Texts(t testing.TB, patterns ...string) []string {
+	t.Helper()
+	var texts []string
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, strings.ToValidUTF8(string(text), ""))
+		}
+	}
+	return texts
 }
 
 func used(name string, texts []string) bool {

@@ -15,7 +15,7 @@ import (
 // Floor 7 is the programs, in which order is kept as well.
 func floors() []floor {
 	return []floor{
-		{"0", []string{"shared/tree", "shared/cachekey", "shared/treediff"}},
+		{"0", []string{"shared/servertest", "shared/tree", "shared/cachekey", "shared/treediff"}},
 		{"1", []string{"shared/layer", "shared/dockerfile"}},
 		{"2", []string{"shared/image", "shared/disk", "shared/sandbox", "shared/placement", "shared/ocidir", "shared/sbom"}},
 		{"3", []string{"shared/registry", "shared/registry/keychain", "shared/plan"}},

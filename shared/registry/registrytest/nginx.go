@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // Nginx runs nginx on a free loopback port until the test is over, and returns its host.
@@ -15,7 +17,7 @@ import (
 func Nginx(t testing.TB, server string, outside ...string) string {
 	t.Helper()
 	path := program(t, "nginx", "nginx-light")
-	dir, host := t.TempDir(), address(t)
+	dir, host := t.TempDir(), servertest.FreeAddress(t)
 	if err := os.Mkdir(filepath.Join(dir, "logs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ http {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, host, exec.Command(path, "-p", dir+"/", "-c", file, "-e", "stderr"))
+	servertest.Run(t, host, exec.Command(path, "-p", dir+"/", "-c", file, "-e", "stderr"))
 	return host
 }
 
@@ -51,7 +53,7 @@ http {
 func Squid(t testing.TB, hosts ...string) string {
 	t.Helper()
 	path := program(t, "squid", "squid")
-	dir, host := t.TempDir(), address(t)
+	dir, host := t.TempDir(), servertest.FreeAddress(t)
 	// As root it becomes another user, who is to get in.
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
@@ -88,6 +90,6 @@ icp_port 0
 			t.Fatal(err)
 		}
 	}
-	serve(t, host, exec.Command(path, "-N", "-f", file))
+	servertest.Run(t, host, exec.Command(path, "-N", "-f", file))
 	return host
 }

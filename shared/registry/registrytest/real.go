@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // RealConfig is how [Real] runs a registry; its zero value is an open one.
@@ -44,7 +46,7 @@ func RealV3(t testing.TB, c RealConfig) string {
 	t.Helper()
 	program, err := exec.LookPath("registry")
 	if err != nil {
-		program, err = fixture("registry")
+		program, err = servertest.Fixture("registry")
 	}
 	if err != nil {
 		t.Skipf("distribution's registry is not installed; tools/fixtures/build.sh registry builds it: %v", err)
@@ -64,39 +66,26 @@ func Crane(t testing.TB) string {
 	if out, err := exec.Command("go", "build", "-o", path, source).CombinedOutput(); err != nil {
 		t.Skipf("go-containerregistry's registry cannot be built: %v\n%s", err, out)
 	}
-	host := address(t)
+	host := servertest.FreeAddress(t)
 	_, port, err := net.SplitHostPort(host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, host, exec.Command(path, "-port", port))
+	servertest.Run(t, host, exec.Command(path, "-port", port))
 	return host
-}
-
-// fixture is a program that tools/fixtures/build.sh has built.
-func fixture(program string) (string, error) {
-	dir := os.Getenv("KANIKO_FIXTURES")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		dir = filepath.Join(cache, "kaniko-fixtures")
-	}
-	return exec.LookPath(filepath.Join(dir, "bin", program))
 }
 
 func run(t testing.TB, program string, c RealConfig) string {
 	t.Helper()
 	dir := t.TempDir()
-	host := address(t)
+	host := servertest.FreeAddress(t)
 	path := filepath.Join(dir, "config.yml")
 	if err := os.WriteFile(path, []byte(c.config(t, dir, host)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", path)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	serve(t, host, cmd)
+	servertest.Run(t, host, cmd)
 	return host
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // Cosign is the program cosign.
@@ -21,7 +23,7 @@ type Cosign struct {
 // OpenCosign finds Debian's cosign; without it the test is skipped.
 func OpenCosign(t testing.TB) *Cosign {
 	t.Helper()
-	return &Cosign{program(t, "cosign", "cosign"), t.TempDir()}
+	return &Cosign{servertest.Program(t, "cosign", "cosign"), t.TempDir()}
 }
 
 // cosignPatience is how long one call may take.
@@ -31,7 +33,7 @@ const cosignPatience = time.Minute
 func Installed() (cosign, services bool) {
 	cosign, services = true, true
 	for _, name := range []string{"cosign", "fulcio", "posix"} {
-		if _, err := find(name); err != nil {
+		if _, err := servertest.Find(name); err != nil {
 			cosign, services = cosign && name != "cosign", false
 		}
 	}

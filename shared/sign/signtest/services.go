@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // Services are sigstore's, all on this machine: Fulcio with an authority of its own and
@@ -60,7 +62,7 @@ func (s *Services) Flags(email string) []string {
 }
 
 func (s *Services) startAuthority(t testing.TB, dir string) (root string) {
-	path := program(t, "fulcio", "sigstore")
+	path := servertest.Program(t, "fulcio", "sigstore")
 	config := filepath.Join(dir, "fulcio.yaml")
 	write(t, config, []byte(fmt.Sprintf("oidc-issuers:\n  %[1]s: {issuer-url: %[1]s, client-id: sigstore, type: email}\n", s.Issuer.URL)))
 	s.Authority = "http://" + start(t, func(ports [3]string) *exec.Cmd {
@@ -74,7 +76,7 @@ func (s *Services) startAuthority(t testing.TB, dir string) (root string) {
 }
 
 func (s *Services) startLog(t testing.TB, dir string) (public string) {
-	path := program(t, "posix", "sigstore")
+	path := servertest.Program(t, "posix", "sigstore")
 	pub, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -104,9 +106,9 @@ func start(t testing.TB, command func(ports [3]string) *exec.Cmd) string {
 	t.Helper()
 	var err error
 	for range 3 {
-		at := freeAddress(t)
-		cmd := command([3]string{port(t, at), port(t, freeAddress(t)), port(t, freeAddress(t))})
-		if err = run(t, at, cmd); err == nil {
+		at := servertest.FreeAddress(t)
+		cmd := command([3]string{port(t, at), port(t, servertest.FreeAddress(t)), port(t, servertest.FreeAddress(t))})
+		if err = servertest.Start(t, at, cmd); err == nil {
 			return at
 		}
 	}

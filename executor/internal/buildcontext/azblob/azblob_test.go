@@ -19,6 +19,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // size is that of a blob which does not fit into the buffers on its way.
@@ -167,7 +168,7 @@ func testWrong(t *testing.T, a *azurite) {
 		})
 	}
 	t.Run("unreachable", func(t *testing.T) {
-		_, err := fetch(t, at("builds/x"), with(a.client(t, objecttest.FreeAddress(t)), accessKey))
+		_, err := fetch(t, at("builds/x"), with(a.client(t, servertest.FreeAddress(t)), accessKey))
 		wrong(t, err, 69, at("builds/x"), "refused", "HTTPS_PROXY")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // What cannot run here is played from testdata: what Azure's login and a machine's
@@ -42,7 +43,7 @@ func (a *azurite) azure(t *testing.T, login, machine string, vars map[string]str
 	t.Helper()
 	play := func(name string, c *objecttest.Certificate) string {
 		if name == "" {
-			return objecttest.FreeAddress(t)
+			return servertest.FreeAddress(t)
 		}
 		return objecttest.Serve(t, objecttest.Recorded(t, filepath.Join("testdata", name+".txtar"), vars), c)
 	}

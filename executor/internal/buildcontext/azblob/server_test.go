@@ -21,6 +21,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // quick is what tests wait.
@@ -41,14 +42,14 @@ type azurite struct {
 
 func serve(t *testing.T) *azurite {
 	t.Helper()
-	program := objecttest.Program(t, "azurite-blob", "azurite")
+	program := servertest.Program(t, "azurite-blob", "azurite")
 	isolate(t)
-	a := &azurite{address: objecttest.FreeAddress(t), certificate: objecttest.NewCertificate(t, hosts()...)}
+	a := &azurite{address: servertest.FreeAddress(t), certificate: objecttest.NewCertificate(t, hosts()...)}
 	host, port, _ := strings.Cut(a.address, ":")
 	cmd := exec.Command(program, "--blobHost", host, "--blobPort", port, "--inMemoryPersistence", "--silent", "--skipApiVersionCheck",
 		"--disableTelemetry", "--cert", a.certificate.Cert, "--key", a.certificate.Key, "--oauth", "basic")
 	cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+account+":"+accessKey)
-	objecttest.Run(t, a.address, cmd)
+	servertest.Run(t, a.address, cmd)
 	a.transport = a.client(t, a.address).Transport.(*http.Transport)
 	a.create(t, "builds", nil)
 	return a

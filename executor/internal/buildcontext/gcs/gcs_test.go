@@ -20,6 +20,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // quick is what tests wait.
@@ -33,10 +34,10 @@ type emulator struct{ address string }
 
 func serve(t *testing.T) *emulator {
 	t.Helper()
-	program := objecttest.Program(t, "fake-gcs-server", "gcs")
-	e := &emulator{objecttest.FreeAddress(t)}
+	program := servertest.Program(t, "fake-gcs-server", "gcs")
+	e := &emulator{servertest.FreeAddress(t)}
 	host, port, _ := strings.Cut(e.address, ":")
-	objecttest.Run(t, e.address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port,
+	servertest.Run(t, e.address, exec.Command(program, "-scheme", "http", "-host", host, "-port", port,
 		"-backend", "memory", "-public-host", e.address, "-log-level", "error"))
 	e.send(t, http.MethodPost, "/storage/v1/b?project=test", "application/json", strings.NewReader(`{"name": "builds"}`))
 	return e
@@ -177,7 +178,7 @@ func TestOpen_wrong(t *testing.T) {
 		_, err := fetch(t, tc.address, at(e.address))
 		wrong(t, err, tc.code, tc.says...)
 	}
-	_, err := fetch(t, "gs://builds/x", at(objecttest.FreeAddress(t)))
+	_, err := fetch(t, "gs://builds/x", at(servertest.FreeAddress(t)))
 	wrong(t, err, 69, "gs://builds/x", "refused", "HTTPS_PROXY")
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // What cannot run here is played from testdata: what Google's services answer to
@@ -134,7 +135,7 @@ func TestOpen_credentialsWrong(t *testing.T) {
 	o := recorded(t, http.NotFoundHandler())
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
-	t.Setenv("GCE_METADATA_HOST", objecttest.FreeAddress(t))
+	t.Setenv("GCE_METADATA_HOST", servertest.FreeAddress(t))
 	for name, content := range map[string]string{"missing": "", "text": "secret", "type": `{"type": "unknown"}`, "key": `{"type": "service_account", "private_key": "secret"}`} {
 		path := filepath.Join(dir, name)
 		if content != "" {

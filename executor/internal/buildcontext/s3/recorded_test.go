@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // What cannot run here is played from testdata: what Amazon's services answer, and a
@@ -58,7 +59,7 @@ func TestOpen_webIdentityRefused(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_STS", "http://"+recorded(t, "webidentity_refused"))
 	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/builder")
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "secret"))
-	_, err := fetch(t, "s3://builds/x", at(objecttest.FreeAddress(t)))
+	_, err := fetch(t, "s3://builds/x", at(servertest.FreeAddress(t)))
 	wrong(t, err, 77, "s3://builds/x", "No OpenIDConnect provider")
 }
 

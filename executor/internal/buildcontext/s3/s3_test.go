@@ -16,6 +16,7 @@ import (
 
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // size is that of an object which does not fit into the buffers on its way.
@@ -68,7 +69,7 @@ func TestOpen_variables(t *testing.T) {
 	objecttest.Same(t, r, content)
 
 	// Where both say where the store is, ours is the one meant.
-	t.Setenv("AWS_ENDPOINT_URL_S3", "http://"+objecttest.FreeAddress(t))
+	t.Setenv("AWS_ENDPOINT_URL_S3", "http://"+servertest.FreeAddress(t))
 	if r, err = fetch(t, "s3://builds/x", at(g.address)); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestOpen_wrong(t *testing.T) {
 	}
 	t.Run("unreachable", func(t *testing.T) {
 		as(t, accessKey, secretKey)
-		_, err := fetch(t, "s3://builds/x", at(objecttest.FreeAddress(t)))
+		_, err := fetch(t, "s3://builds/x", at(servertest.FreeAddress(t)))
 		wrong(t, err, 69, "s3://builds/x", "refused", "HTTPS_PROXY")
 	})
 	for _, endpoint := range []string{"store.test:9000", "ftp://store.test", "https://", "https://user:secret@store.test", ":"} {

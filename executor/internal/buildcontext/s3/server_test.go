@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/object/objecttest"
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext/remote"
+	"github.com/kaniko-suite/kaniko/shared/servertest"
 )
 
 // quick is what tests wait.
@@ -36,9 +36,9 @@ type gateway struct {
 
 func serve(t *testing.T) *gateway {
 	t.Helper()
-	program := objecttest.Program(t, "versitygw", "versitygw")
+	program := servertest.Program(t, "versitygw", "versitygw")
 	isolate(t)
-	dir, address := t.TempDir(), objecttest.FreeAddress(t)
+	dir, address := t.TempDir(), servertest.FreeAddress(t)
 	buckets, attributes := filepath.Join(dir, "buckets"), filepath.Join(dir, "attributes")
 	for _, d := range []string{buckets, attributes} {
 		if err := os.Mkdir(d, 0o777); err != nil {
@@ -48,7 +48,7 @@ func serve(t *testing.T) *gateway {
 	// Not all file systems of test machines have attributes of files.
 	cmd := exec.Command(program, "--port", address, "--quiet", "posix", "--sidecar", attributes, buckets)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
-	objecttest.Run(t, address, cmd)
+	servertest.Run(t, address, cmd)
 	g := &gateway{address: address, client: s3.New(s3.Options{
 		BaseEndpoint: aws.String("http://" + address), Region: defaultRegion,
 		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),

@@ -137,6 +137,9 @@ func checkFiles(t *testing.T, i layout.Image, want promise) {
 		name := path.Clean(strings.TrimPrefix(h.Name, "/"))
 		seen[name] = h
 		size += h.Size
+		if h.Typeflag == tar.TypeDir && h.Mode&0o555 != 0o555 {
+			t.Errorf("%s: not everybody can enter /%s, with mode %o", i.Platform, name, h.Mode)
+		}
 		switch {
 		case slices.Contains(programs, name):
 			head := make([]byte, 20)

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/local/bin:/usr/local/go/bin
 command -v bazel >/dev/null || tools/bazel-offline/install.sh
+tools/fixtures/build.sh busybox >/dev/null
 bazel build --noshow_progress --ui_event_filters=-info ${BAZEL_FLAGS:-} //images:layouts //executor //images/list
 mkdir -p bin
 rm -rf bin/images bin/executor

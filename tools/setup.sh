@@ -75,6 +75,9 @@ for server in registry versitygw gcs azurite otelcol cosign sigstore diffoci con
     echo "setup: $server (tools/fixtures/build.sh) could not be built, so tests against it are skipped" >&2
 done
 
+# Without it the debug image cannot be built.
+tools/fixtures/build.sh busybox >/dev/null
+
 # A Bazel of the user's own is left alone; ours is brought up to date.
 bazel=$(command -v bazel || true)
 case $(readlink -f "${bazel:-/nowhere}") in

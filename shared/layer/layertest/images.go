@@ -23,9 +23,16 @@ type Image struct {
 	Manifest  []byte
 	Manifests map[string][]byte // under their digests, for an index
 	Blobs     map[v1.Hash][]byte
-	// Refused says that no program may make an image or files of it.
-	Refused bool
+	// Status is what a build on it ends with: 0, 65 if what is wrong is in the image, or 69
+	// if it is not what its manifest says.
+	Status int
 }
+
+// The statuses of [Image].
+const (
+	wrong       = 65
+	unavailable = 69
+)
 
 // Registry takes what no client may push.
 type Registry interface {
@@ -73,7 +80,7 @@ func (d *draft) plain(archive []byte) *draft {
 	return d.layer(archive, sum(archive), types.OCIUncompressedLayer)
 }
 
-func (d *draft) image(name string, refused bool) Image {
+func (d *draft) image(name string, status int) Image {
 	d.t.Helper()
 	config, err := json.Marshal(d.config)
 	if err != nil {
@@ -85,7 +92,7 @@ func (d *draft) image(name string, refused bool) Image {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return Image{Name: name, MediaType: d.manifest.MediaType, Manifest: raw, Blobs: d.blobs, Refused: refused}
+	return Image{Name: name, MediaType: d.manifest.MediaType, Manifest: raw, Blobs: d.blobs, Status: status}
 }
 
 func sum(b []byte) v1.Hash {
@@ -99,18 +106,26 @@ func Of(t testing.TB, a Archive, base ...[]byte) Image {
 	for _, l := range append(base[:len(base):len(base)], a.Layers...) {
 		d.plain(l)
 	}
-	return d.image(a.Name, a.Refused)
+	if a.Refused {
+		return d.image(a.Name, wrong)
+	}
+	return d.image(a.Name, 0)
 }
 
 // Images are images that mean harm by what they are made of, and not by what is in their
-// archives, above the layer base.
+// archives, above the layer base; nil is one with a directory.
 func Images(t testing.TB, base []byte) []Image {
 	t.Helper()
 	small := newEntries(t).dir("probe/").file("probe/x", "1").end()
 	other := newEntries(t).dir("probe/").file("probe/x", "2").end()
-	on := func() *draft { return newDraft(t).plain(base) }
-	change := func(name string, refused bool, edit func(*v1.Manifest)) Image {
-		i := on().plain(small).image(name, refused)
+	on := func() *draft {
+		if base == nil {
+			base = newEntries(t).dir("base/").end()
+		}
+		return newDraft(t).plain(base)
+	}
+	change := func(name string, status int, edit func(*v1.Manifest)) Image {
+		i := on().plain(small).image(name, status)
 		var m v1.Manifest
 		if err := json.Unmarshal(i.Manifest, &m); err != nil {
 			t.Fatal(err)
@@ -124,17 +139,17 @@ func Images(t testing.TB, base []byte) []Image {
 		return i
 	}
 	zeros, digest := bomb(t, 256<<20)
-	lying := on().plain(small).image("a layer that is another", true)
+	lying := on().plain(small).image("a layer that is another", unavailable)
 	lying.Blobs[sum(small)] = other
-	config := on().plain(small).image("a config that is another", true)
+	config := on().plain(small).image("a config that is another", unavailable)
 	config.Blobs[config.config(t)] = []byte("{}")
 	thousand := on()
 	for n := range 1200 {
 		thousand.plain(newEntries(t).dir("probe/").file("probe/x", fmt.Sprint(n)).end())
 	}
-	huge := on().plain(small).image("a manifest of 17 MiB", true)
+	huge := on().plain(small).image("a manifest of 17 MiB", unavailable)
 	huge.Manifest = append(bytes.Clone(huge.Manifest), bytes.Repeat([]byte(" "), 17<<20)...)
-	deep := on().plain(small).image("a manifest of a million brackets", true)
+	deep := on().plain(small).image("a manifest of a million brackets", unavailable)
 	deep.Manifest = bytes.Repeat([]byte("["), 1<<20)
 	stuffed := on().plain(small)
 	stuffed.config.Author = strings.Repeat("x", 17<<20)
@@ -142,25 +157,25 @@ func Images(t testing.TB, base []byte) []Image {
 	short.config.RootFS.DiffIDs = short.config.RootFS.DiffIDs[:1]
 	return []Image{
 		lying, config, huge, deep, loop(t, small), index(t, 8),
-		thousand.image("1200 layers", false),
-		stuffed.image("a config of 17 MiB", true),
-		short.image("a config of fewer layers", true),
-		on().layer(zeros, digest, types.OCILayer).image("256 MiB in 256 kB, by gzip", false),
-		on().layer(zstdOf(t, zeros), digest, types.OCILayerZStd).image("256 MiB in a few kB, by zstd", false),
-		on().layer(gzipOf(t, gzipOf(t, small)), sum(small), types.OCILayer).image("gzip in gzip", true),
-		on().layer(zstdOf(t, gzipOf(t, small)), sum(small), types.OCILayer).image("gzip in zstd", true),
-		on().layer(gzipOf(t, small)[:60], sum(small), types.OCILayer).image("gzip that is cut", true),
-		on().layer([]byte("\x28\xb5\x2f\xfd\x00\xf8\x00\x00\x00"), sum(small), types.OCILayerZStd).image("a window of zstd without end", true),
-		on().layer(gzipOf(t, small), sum(other), types.OCILayer).image("an archive of another digest", false),
-		on().layer(gzipOf(t, small), sum(small), "text/html").image("a layer that is a page", false),
-		change("a size of less", true, func(m *v1.Manifest) { m.Layers[1].Size-- }),
-		change("a size of more", true, func(m *v1.Manifest) { m.Layers[1].Size++ }),
-		change("a size below nothing", true, func(m *v1.Manifest) { m.Layers[1].Size = -1 }),
-		change("a size without end", true, func(m *v1.Manifest) { m.Layers[1].Size = 1<<63 - 1 }),
-		change("a digest that is a path", true, func(m *v1.Manifest) { m.Layers[1].Digest.Hex = "../../../../etc/passwd" }),
-		change("a digest that nobody knows", true, func(m *v1.Manifest) { m.Layers[1].Digest.Algorithm = "md5" }),
-		change("more layers than in its config", true, func(m *v1.Manifest) { m.Layers = append(m.Layers, m.Layers[1]) }),
-		change("a manifest that is an index", true, func(m *v1.Manifest) { m.MediaType = types.OCIImageIndex }),
+		thousand.image("1200 layers", 0),
+		stuffed.image("a config of 17 MiB", unavailable),
+		short.image("a config of fewer layers", wrong),
+		on().layer(zeros, digest, types.OCILayer).image("256 MiB in 256 kB, by gzip", 0),
+		on().layer(zstdOf(t, zeros), digest, types.OCILayerZStd).image("256 MiB in a few kB, by zstd", 0),
+		on().layer(gzipOf(t, gzipOf(t, small)), sum(small), types.OCILayer).image("gzip in gzip", wrong),
+		on().layer(zstdOf(t, gzipOf(t, small)), sum(small), types.OCILayer).image("gzip in zstd", wrong),
+		on().layer(gzipOf(t, small)[:60], sum(small), types.OCILayer).image("gzip that is cut", wrong),
+		on().layer([]byte("\x28\xb5\x2f\xfd\x00\xf8\x00\x00\x00"), sum(small), types.OCILayerZStd).image("a window of zstd without end", wrong),
+		on().layer(gzipOf(t, small), sum(other), types.OCILayer).image("an archive of another digest", 0),
+		on().layer(gzipOf(t, small), sum(small), "text/html").image("a layer that is a page", 0),
+		change("a size of less", unavailable, func(m *v1.Manifest) { m.Layers[1].Size-- }),
+		change("a size of more", unavailable, func(m *v1.Manifest) { m.Layers[1].Size++ }),
+		change("a size below nothing", unavailable, func(m *v1.Manifest) { m.Layers[1].Size = -1 }),
+		change("a size without end", unavailable, func(m *v1.Manifest) { m.Layers[1].Size = 1<<63 - 1 }),
+		change("a digest that is a path", unavailable, func(m *v1.Manifest) { m.Layers[1].Digest.Hex = "../../../../etc/passwd" }),
+		change("a digest that nobody knows", unavailable, func(m *v1.Manifest) { m.Layers[1].Digest.Algorithm = "md5" }),
+		change("more layers than in its config", wrong, func(m *v1.Manifest) { m.Layers = append(m.Layers, m.Layers[1]) }),
+		change("a manifest that is an index", unavailable, func(m *v1.Manifest) { m.MediaType = types.OCIImageIndex }),
 	}
 }
 
@@ -178,7 +193,7 @@ func (i Image) config(t testing.TB) v1.Hash {
 func loop(t testing.TB, small []byte) Image {
 	t.Helper()
 	at := sum([]byte("the index itself"))
-	i := Image{Name: "an index in itself", MediaType: types.OCIImageIndex, Refused: true, Blobs: map[v1.Hash][]byte{sum(small): small}}
+	i := Image{Name: "an index in itself", MediaType: types.OCIImageIndex, Status: unavailable, Blobs: map[v1.Hash][]byte{sum(small): small}}
 	i.Manifest = indexOf(t, at, 400)
 	i.Manifests = map[string][]byte{at.String(): i.Manifest}
 	return i
@@ -187,8 +202,8 @@ func loop(t testing.TB, small []byte) Image {
 // index is one within the other, with an image in the innermost.
 func index(t testing.TB, depth int) Image {
 	t.Helper()
-	inner := newDraft(t).plain(newEntries(t).dir("probe/").end()).image("", false)
-	i := Image{Name: "an index in an index, eight deep", MediaType: types.OCIImageIndex, Refused: true, Blobs: inner.Blobs, Manifests: map[string][]byte{}}
+	inner := newDraft(t).plain(newEntries(t).dir("probe/").end()).image("", 0)
+	i := Image{Name: "an index in an index, eight deep", MediaType: types.OCIImageIndex, Status: unavailable, Blobs: inner.Blobs, Manifests: map[string][]byte{}}
 	raw := inner.Manifest
 	for range depth {
 		i.Manifests[sum(raw).String()] = raw

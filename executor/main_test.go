@@ -39,6 +39,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := limitKernel(); err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
 	reaper.Main()
 	ignoreFlag()
 	if jailed, err := conformance.EnterJail(); err != nil {

@@ -10,6 +10,9 @@ for target in \
 	shared/dockerfile:FuzzFilter \
 	shared/layer:FuzzRead \
 	shared/layer:FuzzReadIndex \
+	shared/placement:FuzzDecompress \
+	shared/disk:FuzzWriteAll \
+	executor/internal/buildcontext/archive:FuzzRead \
 	shared/sbom:FuzzFiles \
 	inspect/internal/signed:FuzzBundle; do
 	echo "fuzz: ${target#*:} in ${target%:*}"

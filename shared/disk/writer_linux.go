@@ -203,7 +203,7 @@ func (w *Writer) make(c layer.Change) (tree.Node, error) {
 	p, n := c.Path, c.Node
 	if p == tree.Root {
 		if !n.IsDir() {
-			return n, pathError("write", w.name, p, errors.New("the root must be a directory"))
+			return n, &UnfitError{p, errors.New("the root must be a directory")}
 		}
 		if err := w.unwind(tree.Root); err != nil {
 			return n, err
@@ -461,6 +461,9 @@ func (w *Writer) file(dir *frame, name string, p tree.Path, c layer.Change) (sum
 		}
 	}()
 	w.sum.Reset()
+	if err := w.fits(fd, p, n.Size); err != nil {
+		return 0, err
+	}
 	if n.Size > 0 {
 		if c.Open == nil {
 			return 0, pathError("write", w.name, p, tree.ErrNoContent)
@@ -498,6 +501,24 @@ func (w *Writer) file(dir *frame, name string, p tree.Path, c layer.Change) (sum
 		return 0, err
 	}
 	return w.sum.Sum64(), w.settime(dir, name, p, n)
+}
+
+// fits refuses a file that is larger than all of its file system. Its holes would fit,
+// but who says so in a layer of a few bytes has it read for hours.
+func (w *Writer) fits(fd int, p tree.Path, size int64) error {
+	const small = 1 << 30 // not worth the question
+	if size < small {
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return pathError("statfs", w.name, p, err)
+	}
+	// A file system that does not tell, as some remote ones, has no blocks.
+	if fs.Blocks > 0 && uint64(size)/uint64(fs.Bsize) > fs.Blocks { //nolint:unconvert // its sign depends on the architecture
+		return pathError("write", w.name, p, unix.ENOSPC)
+	}
+	return nil
 }
 
 // copy writes exactly size bytes of r, which must end there.
@@ -611,7 +632,7 @@ func (w *Writer) link(dir *frame, name string, p, target tree.Path) error {
 		return nil
 	}
 	if target.Within(p) {
-		return pathError("link", w.name, p, fmt.Errorf("its target %s would be removed for it", target.Abs()))
+		return &UnfitError{p, fmt.Errorf("its hard link's target %s would be removed for it", target.Abs())}
 	}
 	err := w.create(dir, name, p, func() error {
 		at, err := w.linkParent(dir, target.Parent())
@@ -620,10 +641,24 @@ func (w *Writer) link(dir *frame, name string, p, target tree.Path) error {
 		}
 		return unix.Linkat(at, target.Base(), dir.fd, name, 0)
 	})
-	if err != nil {
+	switch {
+	case absent(err):
+		return &UnfitError{p, fmt.Errorf("its hard link's target %s is not there", target.Abs())}
+	case err == unix.EPERM && w.isDir(target):
+		return &UnfitError{p, fmt.Errorf("its hard link's target %s is a directory", target.Abs())}
+	case err != nil:
 		return pathError("link to "+target.Abs()+" from", w.name, p, err)
 	}
 	return nil
+}
+
+// isDir reports whether a directory is at p.
+func (w *Writer) isDir(p tree.Path) bool {
+	fd, err := openBelow(w.stack[0].fd, p, unix.O_PATH|unix.O_DIRECTORY)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
 }
 
 // linkParent opens the directory p that a link's target is in; dir is where the

@@ -11,7 +11,7 @@ import (
 // delete makes p gone, but for what this stream put there.
 func (w *Writer) delete(p tree.Path) error {
 	if p == tree.Root {
-		return pathError("delete", w.name, p, errors.New("a layer cannot delete the root"))
+		return &UnfitError{p, errors.New("a layer cannot delete the root")}
 	}
 	_, known := w.put[w.hash(p)]
 	if w.o.Whiteouts != Apply {

@@ -45,10 +45,12 @@ func Open(l v1.Layer) Changes {
 	}
 }
 
-// Decompress reads gzip, zstd or plain data, told apart by its first bytes.
+// Decompress reads gzip, zstd or plain data, told apart by its first bytes. What
+// cannot be decompressed is a [DamagedError]; errors of r are what they were.
 // Closing the result closes r.
 func Decompress(r io.ReadCloser) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
+	source := &noting{Reader: r}
+	b := bufio.NewReaderSize(source, 64<<10)
 	magic, err := b.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, r.Close())
@@ -57,16 +59,16 @@ func Decompress(r io.ReadCloser) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := pgzip.NewReaderN(b, gzipBlock, readAhead)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("decompress: %w", err), r.Close())
+			return nil, errors.Join(source.or(fmt.Errorf("decompress: %w", err)), r.Close())
 		}
-		return &decompressed{Reader: z, closers: []func() error{z.Close, r.Close}, below: b}, nil
+		return &decompressed{Reader: z, closers: []func() error{z.Close, r.Close}, below: b, source: source}, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("decompress: %w", err), r.Close())
+			return nil, errors.Join(source.or(fmt.Errorf("decompress: %w", err)), r.Close())
 		}
 		end := func() error { z.Close(); return nil }
-		return &decompressed{Reader: z, closers: []func() error{end, r.Close}, below: b}, nil
+		return &decompressed{Reader: z, closers: []func() error{end, r.Close}, below: b, source: source}, nil
 	}
 	return &decompressed{Reader: b, closers: []func() error{r.Close}, below: b}, nil
 }
@@ -76,11 +78,15 @@ func Decompress(r io.ReadCloser) (io.ReadCloser, error) {
 type decompressed struct {
 	io.Reader
 	below   io.Reader
+	source  *noting // nil of plain data
 	closers []func() error
 }
 
 func (d *decompressed) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
+	if err != nil && err != io.EOF && d.source != nil {
+		return n, d.source.or(err)
+	}
 	if err == io.EOF {
 		if _, below := io.Copy(io.Discard, d.below); below != nil {
 			return n, below

@@ -50,7 +50,7 @@ func (o *Overlayer) Add(c Change) error {
 func (o *Overlayer) add(c Change) error {
 	if c.Hard != "" {
 		if err := o.tree.Link(c.Path, c.Hard); err != nil {
-			return fmt.Errorf("hard link %s to %s: the target is not there", c.Path.Abs(), c.Hard.Abs())
+			return &DamagedError{fmt.Errorf("hard link %s to %s: the target is not there", c.Path.Abs(), c.Hard.Abs())}
 		}
 	} else {
 		o.tree.Put(c.Path, c.Node)

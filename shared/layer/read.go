@@ -2,7 +2,6 @@ package layer
 
 import (
 	"archive/tar"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -24,25 +23,29 @@ func ReadDescribed(r io.Reader, annotations map[string]string) Changes {
 func read(r io.Reader, indexed bool) Changes {
 	return func(yield func(Change, error) bool) {
 		tr := tar.NewReader(r)
+		var bulk Bulk
 		for {
 			h, err := tr.Next()
 			if err == io.EOF {
 				return
 			}
 			if err != nil {
-				yield(Change{}, fmt.Errorf("read layer: %w", err))
+				yield(Change{}, fmt.Errorf("read layer: %w", blame(err)))
 				return
 			}
 			c, ok, err := change(h)
+			if err == nil && ok {
+				err = bulk.Add(c)
+			}
 			if err != nil {
-				yield(Change{}, err)
+				yield(Change{}, fmt.Errorf("read layer: %w", err))
 				return
 			}
 			if !ok || indexed && c.Kind == Put && isStargzPart(c.Path) {
 				continue
 			}
 			if c.Kind == Put && c.Node.Type == tree.File && c.Hard == "" {
-				c.Open = func() (io.ReadCloser, error) { return io.NopCloser(tr), nil }
+				c.Open = func() (io.ReadCloser, error) { return io.NopCloser(blamed{tr}), nil }
 			}
 			if !yield(c, nil) {
 				return
@@ -56,7 +59,8 @@ func change(h *tar.Header) (c Change, ok bool, err error) {
 	p := tree.Clean(h.Name)
 	if name := p.Base(); strings.HasPrefix(name, whiteoutPrefix) {
 		if name == opaqueName {
-			return Change{Path: p.Parent(), Kind: Opaque}, true, nil
+			c = Change{Path: p.Parent(), Kind: Opaque}
+			return c, true, checkNames(c)
 		}
 		name = name[len(whiteoutPrefix):]
 		// AUFS kept its own files under names with a doubled prefix; they are no
@@ -64,7 +68,8 @@ func change(h *tar.Header) (c Change, ok bool, err error) {
 		if name == "" || name == "." || name == ".." || strings.HasPrefix(name, whiteoutPrefix) {
 			return Change{}, false, nil
 		}
-		return Change{Path: p.Parent().Join(name), Kind: Delete}, true, nil
+		c = Change{Path: p.Parent().Join(name), Kind: Delete}
+		return c, true, checkNames(c)
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return Change{}, false, nil
@@ -73,7 +78,8 @@ func change(h *tar.Header) (c Change, ok bool, err error) {
 	return c, err == nil, err
 }
 
-// PutOf makes the Put that an archive's header means, taking its name literally.
+// PutOf makes the Put that an archive's header means, taking its name literally. What
+// no file system of Linux can hold is a [DamagedError].
 func PutOf(h *tar.Header) (Change, error) {
 	c := Change{Path: tree.Clean(h.Name), Kind: Put, Node: tree.Node{
 		Mode:   tree.Mode(h.Mode) & tree.ModeMask,
@@ -88,7 +94,7 @@ func PutOf(h *tar.Header) (Change, error) {
 	case tar.TypeLink:
 		c.Node.Type, c.Hard = tree.File, tree.Clean(h.Linkname)
 		if c.Hard == tree.Root {
-			return Change{}, errors.New("read layer: hard link " + c.Path.Abs() + " has no target")
+			return Change{}, refuse(c, "it is a hard link without a target")
 		}
 	case tar.TypeSymlink:
 		c.Node.Type, c.Node.Link = tree.Symlink, h.Linkname
@@ -104,7 +110,10 @@ func PutOf(h *tar.Header) (Change, error) {
 		c.Node.Type = tree.BlockDevice
 		c.Node.Dev = tree.Dev{Major: uint32(h.Devmajor), Minor: uint32(h.Devminor)}
 	default:
-		return Change{}, fmt.Errorf("read layer: %s is of an unknown type %q", c.Path.Abs(), h.Typeflag)
+		return Change{}, refuse(c, "it is of an unknown type %q", h.Typeflag)
+	}
+	if err := checkNames(c); err != nil {
+		return Change{}, err
 	}
 	return c, nil
 }

@@ -70,6 +70,7 @@ type unpacking struct {
 	// inside is the image with dest as its root: no name or link in the archive
 	// leads out of it.
 	inside tree.FS
+	bulk   layer.Bulk
 }
 
 func (u *unpacking) put(h *tar.Header) error {
@@ -77,6 +78,9 @@ func (u *unpacking) put(h *tar.Header) error {
 		return nil // says nothing of a file, or of the directory that is already there
 	}
 	c, err := layer.PutOf(h)
+	if err == nil {
+		err = u.bulk.Add(c)
+	}
 	if err == nil {
 		c.Path, err = u.place(c.Path)
 	}
@@ -189,7 +193,7 @@ func Decompress(f io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte("BZh")):
 		return io.NopCloser(bzip2.NewReader(b)), nil
 	case bytes.Equal(magic, []byte("\xfd7zXZ\x00")):
-		x, err := xz.NewReader(b)
+		x, err := xz.NewReader(&xzGuard{r: b})
 		if err != nil {
 			return nil, err
 		}

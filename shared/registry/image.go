@@ -107,7 +107,7 @@ func (i *Image) diffID(n int) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	if len(f.RootFS.DiffIDs) != len(i.layers) {
-		return v1.Hash{}, fmt.Errorf("%s has %d layers and a config with %d", i.ref, len(i.layers), len(f.RootFS.DiffIDs))
+		return v1.Hash{}, &layer.DamagedError{Err: fmt.Errorf("%s has %d layers and a config with %d", i.ref, len(i.layers), len(f.RootFS.DiffIDs))}
 	}
 	return f.RootFS.DiffIDs[n], nil
 }

@@ -126,7 +126,11 @@ func (t *Tree) Apply(members iter.Seq2[Member, error], n int) error {
 			dropped = append(dropped, dir+"/")
 			continue
 		case strings.HasPrefix(base, whiteout):
-			dropped = append(dropped, path.Join(dir, strings.TrimPrefix(base, whiteout)))
+			// What is left may be no name, or that of the directory or of the one above it:
+			// such a mark hides nothing, like AUFS' own files, whose prefix is doubled.
+			if hidden := strings.TrimPrefix(base, whiteout); hidden != "" && hidden != "." && hidden != ".." && !strings.HasPrefix(hidden, whiteout) {
+				dropped = append(dropped, path.Join(dir, hidden))
+			}
 			continue
 		}
 		if err := t.put(name, m, n); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
@@ -19,12 +20,17 @@ type Member struct {
 	Text   []byte // the content itself, where it was to be kept
 }
 
+// maxContent bounds what all files of an archive have, in bytes, with their holes: a
+// few bytes can say that a file is endless.
+const maxContent = 1 << 40
+
 // Members are the entries of an archive, in its order; whiteouts and global headers
 // are among them. Contents are hashed as they stream by, and those kept that keep, if
 // it is not nil, wants by their entry's name and size.
 func Members(r io.Reader, keep func(name string, size int64) bool) iter.Seq2[Member, error] {
 	return func(yield func(Member, error) bool) {
 		tr := tar.NewReader(r)
+		var total int64
 		for {
 			h, err := tr.Next()
 			if errors.Is(err, io.EOF) {
@@ -32,6 +38,11 @@ func Members(r io.Reader, keep func(name string, size int64) bool) iter.Seq2[Mem
 			}
 			m := Member{Header: h}
 			if err == nil && m.IsFile() {
+				if h.Size > maxContent-total {
+					yield(m, fmt.Errorf("with %.80q all files have more than %d bytes", h.Name, int64(maxContent)))
+					return
+				}
+				total += h.Size
 				err = m.read(tr, keep != nil && keep(h.Name, h.Size))
 			}
 			if !yield(m, err) || err != nil {

@@ -251,9 +251,12 @@ func (e *tooManyLayersError) Error() string {
 	return fmt.Sprintf("run a command: its root has %d layers, and the kernel takes fewer than %d", e.n, maxLowers)
 }
 
+// ExitCode is that of what this machine does not allow.
+func (e *tooManyLayersError) ExitCode() int { return 78 }
+
 // Hint says what helps.
 func (e *tooManyLayersError) Hint() string {
-	return "join RUN instructions, or use --single-snapshot"
+	return "join RUN instructions, or use --single-snapshot; if the base image has so many, build with --isolation=in-place"
 }
 
 // Commit implements [sandbox.Sandbox]. What the commands changed becomes a layer

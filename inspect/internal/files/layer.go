@@ -101,6 +101,9 @@ func (l *Layer) read(ctx context.Context, wanted string, keep func() (*os.File, 
 	if toc.Announced(l.Desc) {
 		index, err := toc.Open(ctx, l.Layer, l.Desc)
 		if err == nil {
+			err = checkNames(index)
+		}
+		if err == nil {
 			l.readIndex(index)
 			return nil
 		}
@@ -192,6 +195,30 @@ func (l *listing) add(h *tar.Header, digest string, n int) *Entry {
 	return e
 }
 
+// maxName bounds a path, in bytes: Linux's PATH_MAX. The time that a path takes grows with
+// the square of its length.
+const maxName = 4096
+
+func checkName(h *tar.Header) error {
+	if len(h.Name) > maxName || len(h.Linkname) > maxName {
+		return fmt.Errorf("a path of %.80q has more than %d bytes", h.Name, maxName)
+	}
+	return nil
+}
+
+func checkNames(index *toc.Index) error {
+	for _, m := range index.Members() {
+		if err := checkName(m.Header); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxContent bounds what all files of an archive have, in bytes, with their holes: a few
+// bytes can say that a file is endless.
+const maxContent = 1 << 40
+
 // stream reads the layer's archive to its end, so that its digest is checked.
 func (l *Layer) stream(ctx context.Context, see func(int, *tar.Header, io.Reader) error) error {
 	r, err := l.Layer.Uncompressed()
@@ -200,6 +227,7 @@ func (l *Layer) stream(ctx context.Context, see func(int, *tar.Header, io.Reader
 	}
 	defer r.Close()
 	archive := tar.NewReader(r)
+	left := int64(maxContent)
 	for n := 0; ; n++ {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -207,6 +235,14 @@ func (l *Layer) stream(ctx context.Context, see func(int, *tar.Header, io.Reader
 		}
 		if err == nil {
 			err = ctx.Err()
+		}
+		if err == nil {
+			err = checkName(h)
+		}
+		if err == nil {
+			if left -= h.Size; left < 0 {
+				err = fmt.Errorf("with %.80q all files have more than %d bytes", h.Name, int64(maxContent))
+			}
 		}
 		if err == nil {
 			err = see(n, h, archive)

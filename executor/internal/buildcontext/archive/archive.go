@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/tree"
 )
 
@@ -31,6 +32,7 @@ type Files struct {
 	tree    tree.Tree
 	places  map[tree.Path]place
 	content *os.File
+	bulk    layer.Bulk
 }
 
 // place is where a file's content is, and what it is.

@@ -34,6 +34,7 @@ func (f *Files) read(ctx context.Context, r io.Reader) error {
 	defer z.Close() //nolint:errcheck // it was read to the end, or is in error already
 	in := &blocks{r: z}
 	tr := tar.NewReader(in)
+	content := &live{ctx: ctx, r: tr}
 	out := &sparse{file: f.content}
 	for n := 0; ; n++ {
 		h, err := tr.Next()
@@ -50,7 +51,7 @@ func (f *Files) read(ctx context.Context, r io.Reader) error {
 		case err != nil:
 			return src.reason(err, remedyDamaged)
 		}
-		if err := f.entry(h, tr, out, src); err != nil {
+		if err := f.entry(h, content, out, src); err != nil {
 			return err
 		}
 	}
@@ -102,6 +103,9 @@ func (f *Files) entry(h *tar.Header, tr io.Reader, out *sparse, src *source) err
 		return fail(err)
 	}
 	c, err := layer.PutOf(h)
+	if err == nil {
+		err = f.bulk.Add(c)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -126,6 +130,9 @@ func (f *Files) entry(h *tar.Header, tr io.Reader, out *sparse, src *source) err
 		}
 		if disk := (*diskError)(nil); errors.As(err, &disk) {
 			return disk
+		}
+		if stopped := context.Cause(src.ctx); stopped != nil {
+			return stopped
 		}
 		return src.reason(err, remedyDamaged)
 	default:
@@ -226,6 +233,20 @@ func (f *Files) link(at tree.Path, to string) error {
 	}
 	f.places[at] = kept
 	return nil
+}
+
+// live reads a file of an archive until the build is stopped: for its holes nothing is
+// read from the source.
+type live struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (l *live) Read(p []byte) (int, error) {
+	if err := context.Cause(l.ctx); err != nil {
+		return 0, err
+	}
+	return l.r.Read(p)
 }
 
 // source is where an archive comes from. It remembers why it ended, to tell that from

@@ -52,7 +52,7 @@ flags="--dockerfile=Dockerfile --digest-file=/dev/null --cleanup --cache --cache
 failed=
 compare() {
 	if diff -u "$dir/$1.before" "$dir/$1.after" >"$dir/$1.diff"; then
-		say "$1: no file, mount, process or open file is left after $builds builds"
+		say "$1: what is compared is as before after $builds builds"
 	else
 		cat "$dir/$1.diff" >&2
 		say "$1: this is left after $builds builds"

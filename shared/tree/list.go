@@ -43,12 +43,12 @@ func notDirectory(dir Path) error {
 func (t *Tree) List(dir Path) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		n := t.find(dir)
-		if n == nil || !n.IsDir() {
+		if n == nil || !n.isDir() {
 			yield(Entry{}, notDirectory(dir))
 			return
 		}
 		for _, name := range n.names() {
-			if !yield(Entry{Path: dir.Join(name), Node: n.children[name].Node}, nil) {
+			if !yield(Entry{Path: dir.Join(name), Node: n.children[name].node()}, nil) {
 				return
 			}
 		}

@@ -26,11 +26,11 @@ type Tree struct {
 type Mark uint32
 
 type node struct {
-	Node
-	hard     *inode // shared by all names of one file; nil for a file with one name
+	packed
 	children map[string]*node
-	mark     Mark
 }
+
+func (n *node) isDir() bool { return n.kind == Dir }
 
 // inode is the identity that hard links share: the names that have it.
 type inode struct{ names []Path }
@@ -57,7 +57,7 @@ func (t *Tree) Lookup(p Path) (Node, bool) {
 	if n == nil {
 		return Node{}, false
 	}
-	return n.Node, true
+	return n.node(), true
 }
 
 func (t *Tree) find(p Path) *node {
@@ -83,34 +83,39 @@ func (t *Tree) Put(p Path, n Node) {
 	} else {
 		t.dropChildren(p, at)
 	}
-	at.Node = n
+	mark := at.mark
+	at.packed = pack(n)
+	at.mark = mark
 	delete(t.kept, p)
 }
 
 // Link makes p another name of the file at target, which must exist.
 func (t *Tree) Link(p, target Path) error {
 	from := t.find(target)
-	if from == nil || from.IsDir() {
+	if from == nil || from.isDir() {
 		return &fs.PathError{Op: "link", Path: target.Abs(), Err: fs.ErrNotExist}
 	}
 	if p == target {
 		return nil
 	}
-	n := from.Node
-	t.Put(p, n)
+	t.Put(p, from.node())
 	at := t.find(p)
-	if from.hard == nil {
-		from.hard = &inode{names: []Path{target}}
+	hard := from.hard()
+	if hard == nil {
+		hard = &inode{names: []Path{target}}
+		from.setHard(hard)
 	}
-	from.hard.names = append(from.hard.names, p)
-	at.hard = from.hard
+	hard.names = append(hard.names, p)
+	at.setHard(hard)
 	return nil
 }
 
 // Links are the names of the file at p, p among them; nil if it has just one.
 func (t *Tree) Links(p Path) []Path {
-	if n := t.find(p); n != nil && n.hard != nil && len(n.hard.names) > 1 {
-		return slices.Clone(n.hard.names)
+	if n := t.find(p); n != nil {
+		if hard := n.hard(); hard != nil && len(hard.names) > 1 {
+			return slices.Clone(hard.names)
+		}
 	}
 	return nil
 }
@@ -185,16 +190,18 @@ func (t *Tree) Keep(p Path, content string) {
 
 // make finds p, creating it and the directories that lead to it.
 func (t *Tree) make(p Path) *node {
-	implicit := Node{Type: Dir, Mode: 0o755}
+	implicit := pack(Node{Type: Dir, Mode: 0o755})
 	if t.root == nil {
-		t.root = &node{Node: implicit, children: map[string]*node{}}
+		t.root = &node{packed: implicit, children: map[string]*node{}}
 	}
 	n, end := t.root, 0 // n is at p[:end]
 	for rest := string(p); rest != ""; {
-		if !n.IsDir() {
+		if !n.isDir() {
 			t.unlink(p[:end], n)
 			delete(t.kept, p[:end])
-			n.Node = implicit
+			mark := n.mark
+			n.packed = implicit
+			n.mark = mark
 		}
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
@@ -203,7 +210,7 @@ func (t *Tree) make(p Path) *node {
 		}
 		child := n.children[name]
 		if child == nil {
-			child = &node{Node: implicit}
+			child = &node{packed: implicit}
 			n.children[name] = child
 		}
 		n, end = child, len(p)-len(rest)
@@ -215,11 +222,12 @@ func (t *Tree) make(p Path) *node {
 }
 
 func (t *Tree) unlink(p Path, n *node) {
-	if n.hard == nil {
+	hard := n.hard()
+	if hard == nil {
 		return
 	}
-	n.hard.names = slices.DeleteFunc(n.hard.names, func(q Path) bool { return q == p })
-	n.hard = nil
+	hard.names = slices.DeleteFunc(hard.names, func(q Path) bool { return q == p })
+	n.setHard(nil)
 }
 
 func (t *Tree) dropChildren(p Path, n *node) {
@@ -258,12 +266,12 @@ type walk struct {
 }
 
 func (w *walk) visit(p Path, n *node) bool {
-	e := Entry{Path: p, Node: n.Node}
-	if n.hard != nil {
-		if first, ok := w.first[n.hard]; ok {
+	e := Entry{Path: p, Node: n.node()}
+	if hard := n.hard(); hard != nil {
+		if first, ok := w.first[hard]; ok {
 			e.Hard = first
 		} else {
-			w.first[n.hard] = p
+			w.first[hard] = p
 		}
 	}
 	if !w.yield(e, nil) {
@@ -274,7 +282,7 @@ func (w *walk) visit(p Path, n *node) bool {
 		if p != Root {
 			child = p + "/" + child
 		}
-		if w.skip != nil && w.skip(child, n.children[name].Type) {
+		if w.skip != nil && w.skip(child, n.children[name].kind) {
 			continue
 		}
 		if !w.visit(child, n.children[name]) {
@@ -344,12 +352,12 @@ func (t *Tree) clone() *Tree {
 // clone copies n and what is below it. hard are the copies of inodes so far; their
 // names are in the order in which a walk finds them, as in every copy.
 func (n *node) clone(hard map[*inode]*inode) *node {
-	c := &node{Node: n.Node, mark: n.mark}
-	if n.hard != nil {
-		if hard[n.hard] == nil {
-			hard[n.hard] = &inode{names: slices.SortedFunc(slices.Values(n.hard.names), Compare)}
+	c := &node{packed: n.packed}
+	if of := n.hard(); of != nil {
+		if hard[of] == nil {
+			hard[of] = &inode{names: slices.SortedFunc(slices.Values(of.names), Compare)}
 		}
-		c.hard = hard[n.hard]
+		c.setHard(hard[of])
 	}
 	if n.children != nil {
 		c.children = make(map[string]*node, len(n.children))

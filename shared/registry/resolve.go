@@ -161,16 +161,47 @@ func (c *Client) manifest(ctx context.Context, ref name.Reference) (*manifest, e
 
 // fetchManifest asks the registry what a reference stands for.
 func (c *Client) fetchManifest(ctx context.Context, ref name.Reference, limit int64) (*manifest, error) {
+	m, said, err := c.askManifest(ctx, ref, limit)
+	if err == nil && said != m.digest {
+		return c.disputed(ctx, ref, limit, m, said)
+	}
+	return m, err
+}
+
+// disputed decides about a manifest that is not what its answer's header says. Either the
+// manifest was spoilt on its way, or this is one of the registries whose header is wrong:
+// what it has under the digest of the header is what was meant, or else what it answers
+// twice.
+func (c *Client) disputed(ctx context.Context, ref name.Reference, limit int64, m *manifest, said v1.Hash) (*manifest, error) {
+	if meant, _, err := c.askManifest(ctx, ref.Context().Digest(said.String()), limit); err == nil {
+		return meant, nil
+	}
+	again, saidAgain, err := c.askManifest(ctx, ref, limit)
+	if err == nil && again.digest != m.digest && again.digest != saidAgain {
+		err = &CorruptError{Want: said, Got: m.digest, WantSize: int64(len(m.raw)), GotSize: int64(len(m.raw))}
+	}
+	return again, err
+}
+
+// askManifest asks once, and returns the digest that the answer's header gives the
+// manifest too: its own, if there is none in a form that can be compared.
+func (c *Client) askManifest(ctx context.Context, ref name.Reference, limit int64) (m *manifest, said v1.Hash, err error) {
 	raw, header, err := c.fetch(ctx, ref.Context(), "manifests/"+ref.Identifier(), imageTypes, limit)
 	if err != nil {
-		return nil, err
+		return nil, v1.Hash{}, err
 	}
-	m := &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw), from: ref.Context()}
-	m.digest, err = sum(raw, ref)
-	if err != nil {
-		return nil, err
+	m = &manifest{raw: raw, mediaType: mediaType(header.Get("Content-Type"), raw), from: ref.Context()}
+	if m.digest, err = sum(raw, ref); err != nil {
+		return nil, v1.Hash{}, err
 	}
-	return m, nil
+	if _, checked := ref.(name.Digest); checked {
+		return m, m.digest, nil
+	}
+	said, err = v1.NewHash(header.Get("Docker-Content-Digest"))
+	if err != nil || said.Algorithm != m.digest.Algorithm {
+		said = m.digest
+	}
+	return m, said, nil
 }
 
 // imageTypes are the manifests that we know, as a header has them.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kaniko-suite/kaniko/shared/layer/layertest"
 	"github.com/kaniko-suite/kaniko/shared/sandbox/sandboxtest"
 )
 
@@ -51,6 +52,8 @@ type container struct {
 	// NoNewPrivileges is what runtimes and Kubernetes (allowPrivilegeEscalation: false)
 	// call so.
 	NoNewPrivileges bool
+	// Group is the directory of a control group to run in.
+	Group string
 	// Files are written into the container, by their paths.
 	Files map[string]string
 
@@ -98,27 +101,82 @@ func (c container) command(ctx context.Context, t *testing.T) *exec.Cmd {
 // run runs the executor to its end.
 func (c container) run(t *testing.T) outcome {
 	t.Helper()
-	const hanging = 3 * time.Minute
+	const hanging = time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), hanging)
 	defer cancel()
 	cmd := c.command(ctx, t)
-	out, err := cmd.CombinedOutput()
-	got := outcome{said: string(out)}
+	var out said
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	got := outcome{said: out.String()}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		t.Fatalf("it hangs\n%s", out)
+		t.Fatalf("it hangs\n%s", &out)
 	case errors.As(err, &exit) && exit.Exited():
 		got.status = exit.ExitCode()
 	case errors.As(err, &exit):
 		got.status = 128 + int(exit.Sys().(syscall.WaitStatus).Signal())
 	case err != nil:
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s", err, &out)
 	}
 	if got.status == notEntered {
 		t.Fatal(got.said)
 	}
+	layertest.CheckMemory(t, cmd.ProcessState)
 	return got
+}
+
+// said keeps the beginning and the end of what is written.
+type said struct {
+	first, last []byte
+	between     int // bytes
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	const most = 1 << 20
+	n := len(b)
+	if room := min(n, most-len(s.first)); room > 0 {
+		s.first, b = append(s.first, b[:room]...), b[room:]
+	}
+	s.last = append(s.last, b...)
+	if over := len(s.last) - most; over > 0 {
+		s.between += over
+		s.last = append(s.last[:0], s.last[over:]...)
+	}
+	return n, nil
+}
+
+func (s *said) String() string {
+	if s.between == 0 {
+		return string(s.first) + string(s.last)
+	}
+	return fmt.Sprintf("%s\n(%d bytes)\n%s", s.first, s.between, s.last)
+}
+
+// processGroup is a control group that holds so many processes and threads.
+func processGroup(t *testing.T, most int) string {
+	t.Helper()
+	for _, top := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		dir, err := os.MkdirTemp(top, "kaniko-test-")
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			for range 100 { // its last process ends a moment after the container
+				if os.Remove(dir) == nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			t.Errorf("%s cannot be removed", dir)
+		})
+		if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte(strconv.Itoa(most)), 0o644); err == nil {
+			return dir
+		}
+	}
+	t.Skip("needs a control group that counts processes")
+	return ""
 }
 
 // enterContainer becomes the executor in the container.
@@ -137,11 +195,18 @@ func enterContainer() error {
 	if err != nil {
 		return err
 	}
+	if c.Group != "" {
+		if err := os.WriteFile(filepath.Join(c.Group, "cgroup.procs"), []byte("0"), 0o644); err != nil {
+			return err
+		}
+	}
 	if err := c.enter(); err != nil {
 		return err
 	}
-	const exe = "/kaniko/executor"
-	if err := os.WriteFile(exe, program, 0o755); err != nil {
+	exe := "/kaniko/executor"
+	if c.RootSize > 0 || c.StateSize > 0 {
+		exe = "/proc/self/exe" // which is larger than they are
+	} else if err := os.WriteFile(exe, program, 0o755); err != nil {
 		return err
 	}
 	for name, text := range c.Files {

@@ -40,7 +40,7 @@ func plantBase(t *testing.T, server *registrytest.Server, busybox, hostile []byt
 		add(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, nil)
 	}
 	add(&tar.Header{Name: "bin/busybox", Mode: 0o755}, busybox)
-	for _, applet := range []string{"sh", "cat", "dd", "echo", "kill", "ls", "mkdir", "mv", "printf", "rm", "setsid", "sleep", "touch", "tr", "true", "yes", "head", "date", "nohup"} {
+	for _, applet := range []string{"sh", "cat", "dd", "echo", "grep", "kill", "ls", "mkdir", "mv", "printf", "rm", "setsid", "sleep", "touch", "test", "tr", "true", "wc", "yes", "head", "date", "nohup"} {
 		add(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}, nil)
 	}
 	if hostile != nil {

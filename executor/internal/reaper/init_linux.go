@@ -141,7 +141,7 @@ func serve(req request, control io.Reader) response {
 	if err != nil {
 		var se *startError
 		if errors.As(err, &se) {
-			return response{Status: se.status, Message: []byte(se.text)}
+			return response{Status: se.status, Message: []byte(se.text), Help: se.help}
 		}
 		return refused(err)
 	}
@@ -200,7 +200,7 @@ func (p *initProcess) run(req request) (response, error) {
 	args := toStrings(req.Args)
 	file, err := lookPath(args[0], env)
 	if err != nil {
-		return response{}, err
+		return response{}, withoutShell(args, err)
 	}
 	for _, s := range append(append([]string{file}, args...), env...) {
 		if strings.ContainsRune(s, 0) {
@@ -235,9 +235,13 @@ func (p *initProcess) run(req request) (response, error) {
 		return response{}, &SetupError{Step: "wait for the command", Err: err}
 	}
 	if ws.Signaled() {
-		return response{Status: 128 + int(ws.Signal()), Signal: int(ws.Signal())}, nil
+		return response{Status: 128 + int(ws.Signal()), Signal: int(ws.Signal()), Help: fullHelp("/")}, nil
 	}
-	return response{Status: ws.ExitStatus()}, nil
+	resp := response{Status: ws.ExitStatus()}
+	if resp.Status != 0 {
+		resp.Help = fullHelp("/")
+	}
+	return resp, nil
 }
 
 // start starts the command from a thread of its own, which has what is taken away from the

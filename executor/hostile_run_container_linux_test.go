@@ -140,7 +140,7 @@ func (s *said) Write(b []byte) (int, error) {
 		s.first, b = append(s.first, b[:room]...), b[room:]
 	}
 	s.last = append(s.last, b...)
-	if over := len(s.last) - most; over > 0 {
+	if over := len(s.last) - most; over > most { // moved seldom
 		s.between += over
 		s.last = append(s.last[:0], s.last[over:]...)
 	}

@@ -26,7 +26,7 @@ type harmful struct {
 	// them as well.
 	processes bool
 	signals   bool // it is about signals, from which an isolated command is kept by Landlock
-	group     int // how many processes and threads there may be; 0 is any number
+	group     int  // how many processes and threads there may be; 0 is any number
 }
 
 const mib = 1 << 20

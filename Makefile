@@ -5,6 +5,10 @@ programs := executor warmer cachegc inspect
 export CGO_ENABLED = 0
 export CASES
 export KILLS
+export RUNS
+export SEED
+export ONLY
+export PARALLEL
 export ENTRIES
 export BUILDS
 export PATH := $(PATH):/usr/local/go/bin
@@ -14,7 +18,7 @@ export REPO
 export TAG
 export FLAGS
 
-.PHONY: build images push test quick flags e2e chaos scale race oracle fuzz fmt demo bench
+.PHONY: build images push test quick flags e2e chaos soak scale race oracle fuzz fmt demo bench
 
 # The programs, in bin/, by the go command alone. gRPC's pages about itself, which grpcnotrace leaves out, have templates that call methods by name;
 # with those the linker keeps every method there is: ten megabytes of the executor (decision 20).
@@ -49,10 +53,16 @@ e2e: images
 	@tools/setup.sh e2e
 	@IMAGES=$(CURDIR)/bin/images tools/e2e.sh
 
-# Kills what shares caches, at random moments; KILLS=10 is shorter than a hundred.
+# Lets registries fail, disks be full and signals come, and kills what shares caches (docs/reliability.md): RUNS=20 KILLS=10 is shorter than 500 and
+# a hundred; RUNS=1 SEED=N ONLY=faults repeats one run.
 chaos:
 	@tools/setup.sh packages
 	@tools/chaos.sh
+
+# Builds again and again, in one container and on the machine itself, and looks what is left: BUILDS=20 is shorter than 500.
+soak:
+	@tools/setup.sh packages
+	@tools/soak.sh
 
 # Cleans half of a large cache, and looks what it takes: minutes. ENTRIES=2000 is fewer. SCALE_REGISTRY=distribution takes Docker's registry, and hours: it reads all its tags for each deletion.
 scale:

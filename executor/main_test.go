@@ -74,6 +74,7 @@ func TestMain(m *testing.M) {
 //	leak WORD PATH…       succeeds if the word stands in a file at or below a path,
 //	                      or in what is compressed there
 //	once WORD FILE        succeeds if the word stands in the file exactly once
+//	pprof WORD FILE       succeeds if the file is a profile whose names have the word
 //	inplace STATUS ARG…   runs the executor in a root of its own, on Linux as root
 //	tags REPOSITORY       prints the tags of a repository of $REGISTRY
 //	entries DIR           prints the instructions of the entries of a cache in a directory
@@ -98,6 +99,7 @@ func TestScripts(t *testing.T) {
 		"names":  func(ts *testscript.TestScript, _ bool, args []string) { names(ts, open(ts, args[0])) },
 		"leak":   leak,
 		"once":   once,
+		"pprof":  pprofHas,
 		"larger": larger,
 		"manifest": func(ts *testscript.TestScript, _ bool, args []string) {
 			raw, err := open(ts, args[0]).RawManifest()

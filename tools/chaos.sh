@@ -2,14 +2,26 @@
 # chaos.sh lets two executors and a warmer share a cache directory and a layer cache, kills them at random moments, and has builds afterwards make the
 # image that a build without caches makes, to the byte. Before that, warmers alone are killed, with a reader beside them. It needs docker-registry, skopeo and mmdebstrap, and to be root or to be allowed namespaces.
 #
+# Then builds, pushes, warmer and cachegc are run while a registry fails, the disk is full, and signals come (executor/chaos_*_test.go): docs/reliability.md.
+#
 #   KILLS=N      programs to kill (default 100), half of them with the layer cache in a registry and half with it in a directory
-#   SEED=N       repeats the random moments of a run
+#   RUNS=N       runs with a registry that fails (default 500); a fifth as many sizes of a disk; with fewer than there are moments for signals, as many of these
+#   SEED=N       repeats the random moments of the killing, or with RUNS=1 one run with a registry that fails
+#   ONLY=WORD    only killed, faults, full or signals
+#   PARALLEL=N   runs at the same time (default 8): most of what they do is to wait
 . "$(dirname "${BASH_SOURCE[0]}")/fixtures/lib.sh" || exit 1
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 if [ -z "${REGISTRY-}" ]; then
-	"$top/tools/fixtures/build.sh" debian >/dev/null
 	make -s -C "$top" build
+	for what in faults full signals; do
+		[ "${ONLY:-$what}" = $what ] || continue
+		"$top/tools/fixtures/build.sh" registry >/dev/null
+		(cd "$top/executor" && KANIKO_CHAOS_PROGRAMS=$top/bin KANIKO_CHAOS_RUNS=${RUNS-} KANIKO_CHAOS_SEED=${SEED-} \
+			go test -count=1 -timeout 6h -parallel "${PARALLEL:-8}" -v -run "TestChaos_$what\$" . | grep -Ev '^ *(=== |--- PASS)|^PASS$')
+	done
+	[ "${ONLY:-killed}" = killed ] || exit 0
+	"$top/tools/fixtures/build.sh" debian >/dev/null
 	(cd "$top" && KANIKO_CHAOS_KILLS=${KILLS:-100} go test -count=1 ./warmer/internal/warm -run Killed)
 	exec "$top/tools/fixtures/registry.sh" --with debian "$0" "$@"
 fi

@@ -18,8 +18,9 @@ import (
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
 )
 
-// defaultPushes is how many layers are uploaded at the same time.
-const defaultPushes = 4
+// defaultPushes is how many layers are on their way at the same time: asked about, mostly,
+// or waited for. How many are sent is the business of who sends them.
+const defaultPushes = 16
 
 // build is one run of a plan.
 type build struct {

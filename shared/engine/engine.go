@@ -57,7 +57,7 @@ type Config struct {
 // Limits bounds what goes on at once; a zero field means a default.
 type Limits struct {
 	Stages int // stages that work at the same time; default: as many as there are CPUs, or as the container may use
-	Pushes int // layers uploaded at the same time; default 4
+	Pushes int // layers on their way to where the image goes; default 16
 }
 
 // Bases gives the base images that the plan names.

@@ -3,6 +3,7 @@ package layer
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 )
@@ -74,13 +75,21 @@ func (n *noting) Read(p []byte) (int, error) {
 	return got, err
 }
 
-// or is the reader's error rather than what a decompressor made of it; what the
-// decompressor itself found is damage.
-func (n *noting) or(err error) error {
+// failed is the error that the reader ended with, or nil.
+func (n *noting) failed() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.err != nil {
-		return n.err
+	return n.err
+}
+
+// or is the reader's error rather than what a decompressor made of it. What the
+// decompressor itself found is damage; io.EOF is none.
+func (n *noting) or(err error) error {
+	if failed := n.failed(); failed != nil {
+		return failed
 	}
-	return &DamagedError{err}
+	if err == io.EOF {
+		return err
+	}
+	return &DamagedError{fmt.Errorf("decompress: %w", err)}
 }

@@ -35,6 +35,12 @@ func Open(l v1.Layer) Changes {
 			return
 		}
 		for c, err := range read(r, indexed) {
+			if err != nil {
+				// If it is no archive because it is not what it should be, that is the reason.
+				if _, verdict := io.Copy(io.Discard, r); verdict != nil {
+					err = fmt.Errorf("read layer: %w", verdict)
+				}
+			}
 			if !yield(c, err) || err != nil {
 				return
 			}
@@ -59,18 +65,18 @@ func Decompress(r io.ReadCloser) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := pgzip.NewReaderN(b, gzipBlock, readAhead)
 		if err != nil {
-			return nil, errors.Join(source.or(fmt.Errorf("decompress: %w", err)), r.Close())
+			return nil, errors.Join(source.or(err), r.Close())
 		}
 		return &decompressed{Reader: z, closers: []func() error{z.Close, r.Close}, below: b, source: source}, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
-			return nil, errors.Join(source.or(fmt.Errorf("decompress: %w", err)), r.Close())
+			return nil, errors.Join(source.or(err), r.Close())
 		}
 		end := func() error { z.Close(); return nil }
 		return &decompressed{Reader: z, closers: []func() error{end, r.Close}, below: b, source: source}, nil
 	}
-	return &decompressed{Reader: b, closers: []func() error{r.Close}, below: b}, nil
+	return &decompressed{Reader: b, closers: []func() error{r.Close}, below: b, source: source}, nil
 }
 
 // decompressed reads what lies below to its end once the data has ended: a
@@ -78,21 +84,30 @@ func Decompress(r io.ReadCloser) (io.ReadCloser, error) {
 type decompressed struct {
 	io.Reader
 	below   io.Reader
-	source  *noting // nil of plain data
+	source  *noting
 	closers []func() error
+	ended   error
 }
 
 func (d *decompressed) Read(p []byte) (int, error) {
-	n, err := d.Reader.Read(p)
-	if err != nil && err != io.EOF && d.source != nil {
-		return n, d.source.or(err)
+	if d.ended != nil {
+		return 0, d.ended
 	}
-	if err == io.EOF {
-		if _, below := io.Copy(io.Discard, d.below); below != nil {
-			return n, below
-		}
+	n, err := d.Reader.Read(p)
+	if err != nil {
+		d.ended = d.verdict(err)
+		err = d.ended
 	}
 	return n, err
+}
+
+// verdict lets the source have the last word on data that ended with an error or, by
+// io.EOF, without. A source that has failed is not asked again.
+func (d *decompressed) verdict(err error) error {
+	if d.source.failed() == nil {
+		_, _ = io.Copy(io.Discard, d.below) // what it says, the source notes
+	}
+	return d.source.or(err)
 }
 
 func (d *decompressed) Close() error {

@@ -24,14 +24,14 @@ func Overlay(t *tree.Tree, changes Changes) error {
 // An Overlayer applies one layer to a tree, change by change.
 type Overlayer struct {
 	tree *tree.Tree
-	// put holds what this layer has put, and above directories, so that its own
+	// put marks what this layer has put, and the directories above, so that its own
 	// whiteouts spare that.
-	put map[tree.Path]bool
+	put tree.Mark
 }
 
 // NewOverlay starts a layer on top of t.
 func NewOverlay(t *tree.Tree) *Overlayer {
-	return &Overlayer{tree: t, put: map[tree.Path]bool{}}
+	return &Overlayer{tree: t, put: t.NewMark()}
 }
 
 // Add applies the next change of the layer.
@@ -55,18 +55,13 @@ func (o *Overlayer) add(c Change) error {
 	} else {
 		o.tree.Put(c.Path, c.Node)
 	}
-	for p := c.Path; !o.put[p]; p = p.Parent() {
-		o.put[p] = true
-		if p == tree.Root {
-			break
-		}
-	}
+	o.tree.Mark(c.Path, o.put)
 	return nil
 }
 
 // hide removes p, except for what this layer has put at it or below.
 func (o *Overlayer) hide(p tree.Path) {
-	if !o.put[p] {
+	if !o.tree.Marked(p, o.put) {
 		o.tree.Remove(p)
 		return
 	}

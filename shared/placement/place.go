@@ -20,8 +20,9 @@ func Place(r Request, root tree.FS) layer.Changes { return PlaceAll([]Request{r}
 func PlaceAll(requests []Request, root tree.FS) layer.Changes {
 	return func(yield func(layer.Change, error) bool) {
 		var before *view
-		for _, r := range requests {
+		for i, r := range requests {
 			p := newPlacer(r, root, yield)
+			p.more = i < len(requests)-1
 			if before != nil {
 				p.view = *before
 			}
@@ -58,12 +59,11 @@ type placer struct {
 	Request
 	sink
 	selection selection
-	// links are the places where files with several names went, by source path.
-	links map[tree.Path]tree.Path
+	more      bool // requests with the same destination follow
 }
 
 func newPlacer(r Request, root tree.FS, yield func(layer.Change, error) bool) *placer {
-	p := &placer{Request: r, links: map[tree.Path]tree.Path{}}
+	p := &placer{Request: r}
 	if r.Link {
 		root = bare()
 	}
@@ -119,7 +119,8 @@ func (p *placer) run() (err error) {
 	if err := p.timeDir(dest, found); err != nil {
 		return err
 	}
-	for _, m := range found {
+	for i, m := range found {
+		p.last = !p.more && i == len(found)-1 && len(p.Inline) == 0 && m.node.IsDir()
 		if err := p.source(m, dest, into); err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func (p *placer) source(m match, dest tree.Path, into bool) error {
 		if err != nil {
 			return err
 		}
-		return p.entry(e, target)
+		return p.entry(e, target, "")
 	}
 	return nil
 }
@@ -166,7 +167,11 @@ func (p *placer) directory(m match, dest tree.Path) error {
 		if e.Path == m.real {
 			continue
 		}
-		if err := p.entry(e, e.Path.Rel(m.real).Below(dest)); err != nil {
+		first := e.Hard
+		if first != "" {
+			first = first.Rel(m.real).Below(dest)
+		}
+		if err := p.entry(e, e.Path.Rel(m.real).Below(dest), first); err != nil {
 			return err
 		}
 	}
@@ -176,6 +181,7 @@ func (p *placer) directory(m match, dest tree.Path) error {
 // parents puts what the patterns take below dest, each with its directories. Of
 // these, one that is there already stays as it is.
 func (p *placer) parents(dest tree.Path) error {
+	placed := map[tree.Path]tree.Path{}
 	for k, err := range p.selection.kept(p.Patterns) {
 		if err != nil {
 			return err
@@ -186,7 +192,10 @@ func (p *placer) parents(dest tree.Path) error {
 			err = p.makeDir(dest)
 		case k.way && p.isDir(target):
 		default:
-			err = p.entry(k.Entry, target)
+			err = p.entry(k.Entry, target, placed[k.Hard])
+			if k.Node.Type == tree.File && k.Hard == "" {
+				placed[k.Path] = target
+			}
 		}
 		if err != nil {
 			return err
@@ -240,17 +249,13 @@ func (p *placer) makeDir(dest tree.Path) error {
 	return nil
 }
 
-// entry puts one entry of the source at target.
-func (p *placer) entry(e tree.Entry, target tree.Path) error {
+// entry puts one entry of the source at target. Of another name of a file that was
+// placed before, first is where that went.
+func (p *placer) entry(e tree.Entry, target, first tree.Path) error {
 	if err := p.conflict(e.Node, target); err != nil {
 		return err
 	}
-	c := layer.Change{Path: target, Kind: layer.Put, Node: p.restamp(e.Node)}
-	if e.Hard != "" {
-		c.Hard = p.links[e.Hard]
-	} else if e.Node.Type == tree.File {
-		p.links[e.Path] = target
-	}
+	c := layer.Change{Path: target, Kind: layer.Put, Node: p.restamp(e.Node), Hard: first}
 	if c.Hard == "" && e.Node.Type == tree.File {
 		src := e.Path
 		c.Open = func() (io.ReadCloser, error) { return p.Source.Open(src) }

@@ -76,6 +76,10 @@ type sink struct {
 	view  view
 	yield func(layer.Change, error) bool
 	made  tree.Node // what a missing parent becomes
+	// last says that what is placed now are the entries of a directory, each at its own
+	// path, and that nothing comes after them: only directories need to be remembered,
+	// and not a million files.
+	last bool
 }
 
 // put yields the change after its parents; false means that nobody wants more.
@@ -90,7 +94,9 @@ func (s *sink) put(c layer.Change) (bool, error) {
 	if ok, err := s.onTheWay(c.Path, changed); !ok || err != nil {
 		return ok, err
 	}
-	s.view.put(c.Path, c.Node)
+	if !s.last || c.Node.IsDir() {
+		s.view.put(c.Path, c.Node)
+	}
 	return s.yield(c, nil), nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/semaphore"
 )
 
 // Config is what a [Client] depends on; its zero value is an anonymous client.
@@ -31,7 +32,8 @@ type Config struct {
 	Retry     Retry
 	// Pace, if set, is how fast each host is asked at most.
 	Pace *Pace
-	// Uploads is how many blobs are sent at the same time; default 4.
+	// Uploads is how many large blobs are sent at the same time; default 4. Of small
+	// ones, which take longer to begin and to end than to send, it is four times as many.
 	Uploads int
 	// Warn, if set, is told what a user should know although things go on: a mirror
 	// that failed, a proxy that limits uploads.
@@ -59,7 +61,7 @@ type Client struct {
 	spoilt    memo[blobKey, struct{}]  // there, and something else than they should be
 	streams   memo[streamKey, v1.Hash] // sent while they were written
 	checks    memo[sessionKey, struct{}]
-	uploads   chan struct{}
+	uploads   *semaphore.Weighted // of shares
 
 	routes  routes
 	invalid error // of the options
@@ -92,7 +94,7 @@ func New(c Config) *Client {
 		c.Warn = func(string) {}
 	}
 	cl := &Client{
-		cfg: c, uploads: make(chan struct{}, c.Uploads),
+		cfg: c, uploads: semaphore.NewWeighted(int64(c.Uploads) * largeShare),
 		warned: map[string]bool{}, unreachable: map[string]*Error{},
 	}
 	cl.routes, cl.invalid = newRoutes(&c.Options)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,6 +24,9 @@ const early = 1 << 20
 
 // questions is how many layers of an image are asked about at the same time.
 const questions = 16
+
+// courtesy is how long an upload that is given up may take to end.
+const courtesy = 10 * time.Second
 
 type streamKey struct {
 	repo  string
@@ -41,15 +45,24 @@ func (c *Client) CheckPush(ctx context.Context, repo name.Repository) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		if req, err := http.NewRequestWithContext(ctx, http.MethodDelete, at, nil); err == nil {
-			// The registry forgets uploads by itself sooner or later; this is a courtesy.
-			if resp, err := s.http.Do(req); err == nil {
-				resp.Body.Close()
-			}
-		}
+		go s.giveUp(context.WithoutCancel(ctx), at)
 		return struct{}{}, nil
 	})
 	return c.failed("check whether "+repo.Name()+" may be pushed to", push, repo, err)
+}
+
+// giveUp tells the registry that an upload will not go on. That is a courtesy, which
+// nobody waits for: registries forget uploads by themselves sooner or later.
+func (s *session) giveUp(ctx context.Context, at string) {
+	ctx, stop := context.WithTimeout(ctx, courtesy)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, at, nil)
+	if err != nil {
+		return
+	}
+	if resp, err := s.http.Do(req); err == nil {
+		resp.Body.Close()
+	}
 }
 
 // PushLayer sees to it that a repository has a layer: one that is there is left
@@ -149,7 +162,7 @@ func (c *Client) send(ctx context.Context, s *session, l v1.Layer, h v1.Hash, be
 	if err != nil {
 		return err
 	}
-	release, err := c.slot(ctx)
+	release, err := c.slot(ctx, size)
 	if err != nil {
 		return err
 	}
@@ -194,7 +207,7 @@ func (c *Client) pushUnfinished(ctx context.Context, repo name.Repository, l v1.
 		src.Close()
 		return v1.Hash{}, err
 	}
-	release, err := c.slot(ctx)
+	release, err := c.slot(ctx, unknown)
 	if err != nil {
 		src.Close()
 		return v1.Hash{}, err
@@ -243,14 +256,24 @@ func (c *Client) pushFinished(ctx context.Context, repo name.Repository, l v1.La
 	return h, c.pushKnown(ctx, repo, l, h)
 }
 
-// slot waits until a blob may be sent.
-func (c *Client) slot(ctx context.Context) (release func(), _ error) {
-	select {
-	case c.uploads <- struct{}{}:
-		return func() { <-c.uploads }, nil
-	case <-ctx.Done():
+// What a blob that is sent takes of what may be under way at the same time.
+const (
+	smallShare = 1
+	largeShare = 4
+	small      = 4 << 20 // bytes that a small blob has at most
+)
+
+// slot waits until a blob of so many bytes may be sent; a size that is not known is
+// below 0.
+func (c *Client) slot(ctx context.Context, size int64) (release func(), _ error) {
+	share := int64(largeShare)
+	if 0 <= size && size <= small {
+		share = smallShare
+	}
+	if err := c.uploads.Acquire(ctx, share); err != nil {
 		return nil, context.Cause(ctx)
 	}
+	return func() { c.uploads.Release(share) }, nil
 }
 
 // has asks whether the repository has a blob.

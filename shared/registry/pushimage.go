@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,23 +27,16 @@ func (c *Client) pushImage(ctx context.Context, tag name.Reference, img v1.Image
 	if err != nil {
 		return err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(questions)
-	for _, l := range layers {
-		g.Go(func() error { return c.pushLayer(gctx, tag.Context(), l) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
 	config, err := partial.ConfigLayer(img)
 	if err != nil {
 		return err
 	}
-	h, err := config.Digest()
-	if err != nil {
-		return err
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(questions)
+	for _, l := range append(slices.Clip(layers), config) {
+		g.Go(func() error { return c.pushLayer(gctx, tag.Context(), l) })
 	}
-	if err := c.pushKnown(ctx, tag.Context(), config, h); err != nil {
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	return c.pushManifest(ctx, tag, img)

@@ -19,9 +19,10 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// FileError is a file of Flags that cannot be written.
+// FileError is a file of Flags, or another that tells of a program's work, that cannot
+// be written.
 type FileError struct {
-	What string // "trace file" or "metrics file"
+	What string // "trace file", "metrics file", "CPU profile" or such
 	Path string
 	Err  error
 }

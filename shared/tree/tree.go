@@ -16,14 +16,20 @@ import (
 // [Tree.Keep]. The zero Tree is empty and has not even a root. A Tree is not
 // safe for concurrent change.
 type Tree struct {
-	root *node
-	kept map[Path]string
+	root  *node
+	kept  map[Path]string
+	marks Mark // given out so far
 }
+
+// A Mark is put on entries to find them again: one mark on each, the last. It goes
+// with the entry.
+type Mark uint32
 
 type node struct {
 	Node
 	hard     *inode // shared by all names of one file; nil for a file with one name
 	children map[string]*node
+	mark     Mark
 }
 
 // inode is the identity that hard links share: the names that have it.
@@ -107,6 +113,32 @@ func (t *Tree) Links(p Path) []Path {
 		return slices.Clone(n.hard.names)
 	}
 	return nil
+}
+
+// NewMark is a mark that no entry has.
+func (t *Tree) NewMark() Mark {
+	t.marks++
+	return t.marks
+}
+
+// Mark marks p and the directories above it.
+func (t *Tree) Mark(p Path, m Mark) {
+	n := t.root
+	for rest := string(p); n != nil; {
+		n.mark = m
+		if rest == "" {
+			return
+		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		n = n.children[name]
+	}
+}
+
+// Marked reports whether the last mark of p is m.
+func (t *Tree) Marked(p Path, m Mark) bool {
+	n := t.find(p)
+	return n != nil && n.mark == m
 }
 
 // Remove deletes p and everything below it; a missing p is no error.
@@ -302,7 +334,7 @@ func Copy(fsys FS) (*Tree, error) {
 }
 
 func (t *Tree) clone() *Tree {
-	out := &Tree{kept: maps.Clone(t.kept)}
+	out := &Tree{kept: maps.Clone(t.kept), marks: t.marks}
 	if t.root != nil {
 		out.root = t.root.clone(map[*inode]*inode{})
 	}
@@ -312,7 +344,7 @@ func (t *Tree) clone() *Tree {
 // clone copies n and what is below it. hard are the copies of inodes so far; their
 // names are in the order in which a walk finds them, as in every copy.
 func (n *node) clone(hard map[*inode]*inode) *node {
-	c := &node{Node: n.Node}
+	c := &node{Node: n.Node, mark: n.mark}
 	if n.hard != nil {
 		if hard[n.hard] == nil {
 			hard[n.hard] = &inode{names: slices.SortedFunc(slices.Values(n.hard.names), Compare)}

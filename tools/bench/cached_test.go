@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kaniko-suite/kaniko/tools/bench/builder"
 	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
 )
 
@@ -18,10 +17,12 @@ func TestChosen_cachedTogether(t *testing.T) {
 		"cached hit": {"cached fill", "cached hit", "cached change"},
 		"^warmed$":   {"warmed"},
 		"go|copy":    {"copy", "go"},
+		"more":       {"unchanged", "unchanged more"},
 		"nothing":    nil,
 	} {
 		var got []string
-		for _, w := range chosen(regexp.MustCompile(only)) {
+		o := options{only: regexp.MustCompile(only), shrink: 1}
+		for _, w := range o.workloads() {
 			got = append(got, w.Name)
 		}
 		if !slices.Equal(got, want) {
@@ -85,21 +86,5 @@ func TestCachedContext(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(root, "app/version")); err != nil || string(text) != "2\n" {
 		t.Errorf("version %q, %v", text, err)
-	}
-}
-
-func TestReport_base(t *testing.T) {
-	var r report
-	fill := Workload{Name: "copy"}
-	warm := Workload{Name: "warmed", Against: "copy"}
-	for _, who := range []string{reference, "executor in place"} {
-		r.add(fill.Name, who, builder.Sample{}, fixture.Manifest{})
-	}
-	mine := builder.Builder{Name: "executor in place"}
-	if r.base(fill, mine) != r.cell("copy", reference) || r.base(fill, builder.Builder{Name: reference}) != nil {
-		t.Error("not set against the reference builder")
-	}
-	if r.base(warm, mine) != r.cell("copy", mine.Name) {
-		t.Error("not set against its own copy")
 	}
 }

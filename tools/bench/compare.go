@@ -24,9 +24,9 @@ func compare(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	for _, w := range chosen(o.only) {
+	for _, w := range o.workloads() {
 		// What comes out of a cache is compared with what went into it when that is measured.
-		if w.Cache != "" || w.Warm {
+		if w.Cache != "" || w.Warm || w.Heavy {
 			continue
 		}
 		if err := b.prepare(ctx, w.repeatable()); err != nil {

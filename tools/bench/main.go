@@ -1,6 +1,6 @@
 // Bench compares the executor with other builders on the same Dockerfiles, in interleaved runs, and prints medians.
 //
-//	bench [-n 3] [-run REGEXP] [-builders REGEXP] -executor FILE [-warmer FILE] [-markdown FILE]
+//	bench [-n 3] [-run REGEXP] [-builders REGEXP] [-shrink N] -executor FILE [-warmer FILE] [-markdown FILE] [WORKLOAD...]
 //	bench compare [-run REGEXP] [-builders REGEXP] -executor FILE -treediff FILE [-explain FILE]
 //
 // The second form compares what they build instead of what it costs. tools/bench/run.sh makes what it needs and starts it. How things are measured is written in docs/performance.md.
@@ -16,18 +16,28 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/kaniko-suite/kaniko/tools/bench/builder"
 	"github.com/kaniko-suite/kaniko/tools/bench/fixture"
+	"github.com/kaniko-suite/kaniko/tools/bench/floor"
+	"github.com/kaniko-suite/kaniko/tools/bench/latency"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "measure" {
 		if err := builder.Measure(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench measure:", err)
+			os.Exit(70)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "floor" {
+		if err := floor.Main(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench floor:", err)
 			os.Exit(70)
 		}
 		return
@@ -49,13 +59,14 @@ func main() {
 }
 
 type options struct {
-	n                 int
+	n, shrink         int
 	only, who         *regexp.Regexp
+	names             []string // of workloads; none is all
 	executor, warmer  string
 	markdown          string
 	treediff, explain string
 	dir               string
-	list, keep        bool
+	list, keep, needs bool
 	limit             time.Duration
 }
 
@@ -63,6 +74,7 @@ func flags() (options, error) {
 	var o options
 	var only, who string
 	flag.IntVar(&o.n, "n", 3, "runs of each builder on each workload")
+	flag.IntVar(&o.shrink, "shrink", 1, "divide the sizes of the large workloads by `N`, for a quick run")
 	flag.StringVar(&only, "run", "", "only workloads whose name matches this `regexp`")
 	flag.StringVar(&who, "builders", "", "only builders whose name matches this `regexp`")
 	flag.StringVar(&o.executor, "executor", "", "the executor `binary` to measure")
@@ -72,14 +84,18 @@ func flags() (options, error) {
 	flag.StringVar(&o.explain, "explain", "", "compare: `file` of expected differences")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "`directory` for all state, on the file system to measure on")
 	flag.BoolVar(&o.list, "list", false, "list workloads and builders")
+	flag.BoolVar(&o.needs, "fixtures", false, "print what tools/fixtures/build.sh has to make for the workloads")
 	flag.BoolVar(&o.keep, "keep", false, "keep the state directory (logs of all builds)")
-	flag.DurationVar(&o.limit, "timeout", 15*time.Minute, "of one build")
+	flag.DurationVar(&o.limit, "timeout", 30*time.Minute, "of one build")
 	flag.Parse()
-	if flag.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	o.names = flag.Args()
+	if o.n < 1 || o.shrink < 1 {
+		return o, errors.New("-n and -shrink must be at least 1")
 	}
-	if o.n < 1 {
-		return o, errors.New("-n must be at least 1")
+	for _, name := range o.names {
+		if !slices.ContainsFunc(workloads(sized(o.shrink)), func(w Workload) bool { return w.called(name) }) {
+			return o, fmt.Errorf("there is no workload %q; see -list", name)
+		}
 	}
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
@@ -89,18 +105,40 @@ func flags() (options, error) {
 	return o, err
 }
 
+// workloads are those that the options name, and those that they need.
+func (o options) workloads() []Workload {
+	return chosen(workloads(sized(o.shrink)), func(w Workload) bool {
+		return o.only.MatchString(w.Name) && (len(o.names) == 0 || slices.ContainsFunc(o.names, w.called))
+	})
+}
+
+// fixtures are what tools/fixtures/build.sh has to make for them.
+func (o options) fixtures() []string {
+	var all []string
+	for _, w := range o.workloads() {
+		all = append(append(all, w.Fixtures...), w.Dirs...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 func run(ctx context.Context) (err error) {
 	o, err := flags()
 	if err != nil {
 		return err
 	}
 	if o.list {
-		for _, w := range workloads() {
-			fmt.Printf("%-13s %s\n", w.Name, w.What)
+		for _, w := range workloads(sized(o.shrink)) {
+			fmt.Printf("%-14s %s\n", w.Name, w.What)
 		}
 		for _, b := range builder.All() {
 			fmt.Printf("%-18s %s\n", b.Name, b.What)
 		}
+		fmt.Printf("%-18s %s\n", floorOf, "what no builder can do without, each part alone")
+		return nil
+	}
+	if o.needs {
+		fmt.Println(strings.Join(o.fixtures(), "\n"))
 		return nil
 	}
 	b, closing, err := open(ctx, o)
@@ -109,7 +147,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closing()) }()
 	r := b.report
-	for _, w := range chosen(o.only) {
+	for _, w := range o.workloads() {
 		if w.Warm && b.env.Warmer == "" {
 			fmt.Fprintf(os.Stderr, "leaving out %s: no -warmer\n", w.Name)
 			continue
@@ -119,13 +157,16 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 	b.choose(ctx, o.who)
-	if len(r.workloads) == 0 || len(r.builders) == 0 {
+	if len(r.workloads) == 0 || len(r.builders) == 0 && !b.floors {
 		return errors.New("nothing to run; see -list")
 	}
 	if err := b.all(ctx, o.n); err != nil {
 		return err
 	}
 	r.machine = machine(ctx, o.dir, b.env.Executor, r.load)
+	if o.shrink > 1 {
+		r.machine += fmt.Sprintf(" The sizes of the large workloads are divided by %d.", o.shrink)
+	}
 	r.print(os.Stdout)
 	if o.markdown != "" {
 		if err := r.into(o.markdown); err != nil {
@@ -171,7 +212,12 @@ func open(ctx context.Context, o options) (*bench, func() error, error) {
 	}
 	e.Registry = reg.Addr
 	b := &bench{env: e, registry: reg, fixtures: fixtures, limit: o.limit, report: &report{n: o.n, dir: o.dir, load: load()}}
-	return b, func() error { return errors.Join(reg.Close(), closing()) }, nil
+	closeFloors, err := b.openFloors()
+	if err != nil {
+		return nil, nil, errors.Join(err, reg.Close(), closing())
+	}
+	e.Far = b.farRegistry.Addr
+	return b, func() error { return errors.Join(closeFloors(), reg.Close(), closing()) }, nil
 }
 
 // program is the absolute path of a binary that must exist, or nothing.
@@ -187,8 +233,9 @@ func program(file string) (string, error) {
 	return file, err
 }
 
-// choose takes the builders that match and work here.
+// choose takes the builders that match and work here, and the floors if their name does.
 func (b *bench) choose(ctx context.Context, who *regexp.Regexp) {
+	b.floors = who.MatchString(floorOf)
 	for _, x := range builder.All() {
 		if !who.MatchString(x.Name) {
 			continue
@@ -212,13 +259,19 @@ type bench struct {
 	limit    time.Duration
 	report   *report
 	prepared []prepared
-	pushed   map[string]string // fixture tag → reference
+	pushed   map[string]string // fixture tag or name of what is made of it → reference
+	floors   bool              // floors are measured too
+	sink     *floor.Sink
+	// What is far: the sink and the registry.
+	farSink, farRegistry *latency.Proxy
 }
 
 type prepared struct {
 	Workload
 	dockerfile, context string
-	warm                string // the directory that warmer filled
+	warm                string   // the directory that warmer filled
+	layers              []string // files of its bases' layers
+	bytes               int64    // of these
 }
 
 // prepare pushes the workload's bases and writes its Dockerfile.
@@ -228,14 +281,16 @@ func (b *bench) prepare(ctx context.Context, w Workload) error {
 	}
 	text := w.Dockerfile
 	for _, tag := range w.Fixtures {
-		if b.pushed[tag] == "" {
-			ref, err := b.registry.Push(ctx, tag)
-			if err != nil {
-				return err
-			}
-			b.pushed[tag] = ref
+		if err := b.push(tag, func() (string, error) { return b.registry.Push(ctx, tag) }); err != nil {
+			return err
 		}
 		text = strings.ReplaceAll(text, "@"+tag+"@", b.pushed[tag])
+	}
+	for _, m := range w.Made {
+		if err := b.push(m.Name, func() (string, error) { return b.registry.PushMade(ctx, m) }); err != nil {
+			return err
+		}
+		text = strings.ReplaceAll(text, "@"+m.Name+"@", b.pushed[m.Name])
 	}
 	dir := filepath.Join(b.env.Dir, "workload-"+w.Slug())
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -257,8 +312,39 @@ func (b *bench) prepare(ctx context.Context, w Workload) error {
 			return err
 		}
 	}
+	if err := b.stat(ctx, &p); err != nil {
+		return err
+	}
 	b.prepared = append(b.prepared, p)
 	b.report.workloads = append(b.report.workloads, w)
+	return nil
+}
+
+// push puts a base image into the registry, once.
+func (b *bench) push(name string, push func() (string, error)) (err error) {
+	if b.pushed[name] == "" {
+		b.pushed[name], err = push()
+	}
+	return err
+}
+
+// stat finds the layers of the workload's bases: of those that are made, if there are any.
+func (b *bench) stat(ctx context.Context, p *prepared) error {
+	names := p.Fixtures
+	if len(p.Made) > 0 {
+		names = nil
+		for _, m := range p.Made {
+			names = append(names, m.Name)
+		}
+	}
+	for _, name := range names {
+		m, err := b.registry.Stat(ctx, "fixtures/"+name, "1")
+		if err != nil {
+			return fmt.Errorf("look at the base image %s: %w", name, err)
+		}
+		p.layers = append(p.layers, b.registry.BlobFiles(m)...)
+		p.bytes += m.Size
+	}
 	return nil
 }
 
@@ -297,6 +383,11 @@ func (b *bench) all(ctx context.Context, n int) error {
 					return err
 				}
 			}
+			if b.floors {
+				if err := b.parts(ctx, w, round); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -322,11 +413,11 @@ func (b *bench) one(ctx context.Context, w prepared, x builder.Builder, round in
 		return ctx.Err()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%-13s %-18s %v\n", w.Name, x.Name, err)
+		fmt.Fprintf(os.Stderr, "%-14s %-18s %v\n", w.Name, x.Name, err)
 		b.report.failed++
 		return nil
 	}
-	fmt.Fprintf(os.Stderr, "%-13s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  pulled %s  %d layers %s\n",
+	fmt.Fprintf(os.Stderr, "%-14s %-18s wall %6.2f s  cpu %6.2f s  own %s  largest %s  pulled %s  %d layers %s\n",
 		w.Name, x.Name, s.Wall, s.CPU, mb(s.Own), mb(s.Largest), mb(s.Pulled), m.Layers, mb(m.Size))
 	b.report.add(w.Name, x.Name, s, m)
 	return nil
@@ -365,6 +456,9 @@ func (b *bench) build(ctx context.Context, w prepared, x builder.Builder, t targ
 		Env: b.env, Dockerfile: w.dockerfile, Context: w.context, Reproducible: t.reproducible, Warm: w.warm,
 		Destination: b.env.Registry + "/" + t.repo + ":" + t.tag,
 		State:       filepath.Join(b.env.Dir, t.name),
+	}
+	if w.Far {
+		j.Destination = b.env.Far + "/" + t.repo + ":" + t.tag
 	}
 	if w.Cache != "" {
 		j.Cache = b.env.Registry + "/" + t.repo + "/cache"

@@ -22,6 +22,7 @@ type report struct {
 	n         int
 	dir       string
 	workloads []Workload
+	rows      []Workload // of the table: these, and what one step costs
 	builders  []builder.Builder
 	cells     map[string]*cell
 	without   map[string]string // why a builder takes no part in a workload; "" is not worth a row
@@ -48,6 +49,8 @@ func (r *report) add(load, who string, s builder.Sample, m fixture.Manifest) {
 	c.image = m
 }
 
+func (r *report) put(load, who string, c *cell) { r.cells[load+"\n"+who] = c }
+
 func (r *report) leaveOut(load, who, why string) {
 	if r.without == nil {
 		r.without = map[string]string{}
@@ -57,39 +60,72 @@ func (r *report) leaveOut(load, who, why string) {
 
 func (r *report) cell(load, who string) *cell { return r.cells[load+"\n"+who] }
 
-// The builder the others are compared with.
-const reference = "buildah"
-
 // print writes the table in Markdown, which reads well enough on a terminal.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n\n", r.machine)
-	fmt.Fprintln(w, "| workload | builder | n | wall s (min..max) | CPU s (min..max) | own process MB | largest process MB | wall ratio | CPU ratio | layers | image MB | pulled MB |")
-	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-	for _, load := range r.workloads {
+	fmt.Fprintln(w, "| workload | builder | n | wall s (min..max) | CPU s (min..max) | own process MB | largest process MB | wall / peer | CPU / peer | wall / floor | CPU / floor | targets | layers | image MB | pulled MB |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---:|")
+	r.rows = slices.Clone(r.workloads)
+	r.withSteps()
+	var missed, targets int
+	for _, load := range r.rows {
 		for _, b := range r.builders {
-			c := r.cell(load.Name, b.Name)
-			if c == nil {
-				why, out := r.without[load.Name+"\n"+b.Name]
-				if !out {
-					why = "failed"
-				}
-				if why != "" {
-					fmt.Fprintf(w, "| %s | %s | 0 | %s | | | | | | | | |\n", load.Name, b.Name, why)
-				}
-				continue
-			}
-			base := r.base(load, b)
-			wall, cpu := c.column(func(s builder.Sample) float64 { return s.Wall }), c.column(func(s builder.Sample) float64 { return s.CPU })
-			own, largest := c.column(func(s builder.Sample) float64 { return float64(s.Own) / 1e6 }), c.column(func(s builder.Sample) float64 { return float64(s.Largest) / 1e6 })
-			ratioWall, ratioCPU := "", ""
-			if base != nil {
-				ratioWall = ratio(median(wall), median(base.column(func(s builder.Sample) float64 { return s.Wall })))
-				ratioCPU = ratio(median(cpu), median(base.column(func(s builder.Sample) float64 { return s.CPU })))
-			}
-			fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %d | %.1f | %.1f |\n", load.Name, b.Name, len(c.samples),
-				spread(wall), spread(cpu), median(own), median(largest), ratioWall, ratioCPU, c.image.Layers, float64(c.image.Size)/1e6, median(c.column(func(s builder.Sample) float64 { return float64(s.Pulled) / 1e6 })))
+			m, t := r.row(w, load, b)
+			missed, targets = missed+m, targets+t
+		}
+		r.floorRows(w, load)
+	}
+	fmt.Fprintf(w, "\n%d of %d targets are missed.\n", missed, targets)
+	r.legend(w)
+}
+
+// row writes what one builder cost on one workload, and says how many targets it missed of how many.
+func (r *report) row(w io.Writer, load Workload, b builder.Builder) (missed, targets int) {
+	c := r.cell(load.Name, b.Name)
+	if c == nil {
+		why, out := r.without[load.Name+"\n"+b.Name]
+		if !out {
+			why = "failed"
+		}
+		if why != "" {
+			fmt.Fprintf(w, "| %s | %s | 0 | %s | | | | | | | | | | | |\n", load.Name, b.Name, why)
+		}
+		return 0, 0
+	}
+	own, largest := median(c.column(func(s builder.Sample) float64 { return float64(s.Own) })), median(c.column(func(s builder.Sample) float64 { return float64(s.Largest) }))
+	peer, floor := r.base(load, b), r.floor(load)
+	verdict := ""
+	if ours(b.Name) && load.Against == "" {
+		var list []string
+		list, targets = misses(load, *c.cost(), own, peer, floor)
+		missed = len(list)
+		if verdict = "met"; missed > 0 {
+			verdict = "**missed:** " + strings.Join(list, "; ")
 		}
 	}
+	pulled := median(c.column(func(s builder.Sample) float64 { return float64(s.Pulled) }))
+	fmt.Fprintf(w, "| %s | %s | %d | %s | %s | %.0f | %.0f | %s | %s | %s | %d | %.1f | %.1f |\n", load.Name, b.Name, len(c.samples),
+		spread(c.column(wallOf)), spread(c.column(cpuOf)), own/1e6, largest/1e6, ratios(c.cost(), peer), ratios(c.cost(), floor), verdict, c.image.Layers, float64(c.image.Size)/1e6, pulled/1e6)
+	return missed, targets
+}
+
+// floorRows writes what the parts of a workload's floor cost, and all of them together.
+func (r *report) floorRows(w io.Writer, load Workload) {
+	for _, p := range load.Floor {
+		c := r.cell(load.Name, floorOf+": "+p.Name)
+		if c == nil {
+			continue
+		}
+		largest := median(c.column(func(s builder.Sample) float64 { return float64(s.Largest) }))
+		fmt.Fprintf(w, "| %s | %s: %s | %d | %s | %s | | %.0f | | | | | | | | |\n", load.Name, floorOf, p.Name, len(c.samples), spread(c.column(wallOf)), spread(c.column(cpuOf)), largest/1e6)
+	}
+	if sum := r.floor(load); sum != nil {
+		fmt.Fprintf(w, "| %s | %s | | **%.2f** | **%.2f** | | | | | | | | | | |\n", load.Name, floorOf, sum.wall, sum.cpu)
+	}
+}
+
+// legend says what the names in the table are.
+func (r *report) legend(w io.Writer) {
 	fmt.Fprintln(w, "\nWorkloads:")
 	for _, load := range r.workloads {
 		fmt.Fprintf(w, "* **%s**: %s.\n", load.Name, load.What)
@@ -98,17 +134,30 @@ func (r *report) print(w io.Writer) {
 	for _, b := range r.builders {
 		fmt.Fprintf(w, "* **%s**: %s.\n", b.Name, b.What)
 	}
+	seen := map[string]bool{}
+	for _, load := range r.workloads {
+		for _, p := range load.Floor {
+			if r.cell(load.Name, floorOf+": "+p.Name) == nil || seen[p.Name+p.What] {
+				continue
+			}
+			if len(seen) == 0 {
+				fmt.Fprintln(w, "\nFloors:")
+			}
+			seen[p.Name+p.What] = true
+			fmt.Fprintf(w, "* **%s**: %s.\n", p.Name, p.What)
+		}
+	}
 }
 
-// base is what a builder's figures on a workload are divided by; nil without that.
-func (r *report) base(load Workload, b builder.Builder) *cell {
+// base is what a builder's figures on a workload are divided by: its own on another workload where that says so, else those of the better peer; nil without that, as of the peers themselves.
+func (r *report) base(load Workload, b builder.Builder) *cost {
 	if load.Against != "" {
-		return r.cell(load.Against, b.Name)
+		return r.cell(load.Against, b.Name).cost()
 	}
-	if b.Name == reference {
+	if !ours(b.Name) {
 		return nil
 	}
-	return r.cell(load.Name, reference)
+	return r.peer(load.Name)
 }
 
 func (c *cell) column(f func(builder.Sample) float64) []float64 {
@@ -132,7 +181,13 @@ func spread(v []float64) string {
 	return fmt.Sprintf("**%.2f** (%.2f..%.2f)", median(v), slices.Min(v), slices.Max(v))
 }
 
-func ratio(a, b float64) string { return fmt.Sprintf("%.2f", a/b) }
+// ratios are two cells of a row; without a base they are empty.
+func ratios(c, base *cost) string {
+	if base == nil {
+		return " | "
+	}
+	return fmt.Sprintf("%.2f | %.2f", c.wall/base.wall, c.cpu/base.cpu)
+}
 
 func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 

@@ -10,32 +10,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 [ "$(id -u)" = 0 ] || die "the builders need root"
 need go=golang buildah=buildah docker-registry=docker-registry runc=runc skopeo=skopeo unshare=util-linux git=git busybox=busybox-static
 
-# install_buildkit DIR builds it as a dependency of an empty module: go install refuses a module that excludes versions, as this one does.
-install_buildkit() (
-	module=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-buildkit-module.XXXXXX")
-	trap 'rm -rf "$module"' EXIT
-	cd "$module" || exit 1
-	printf 'package none\n\nimport (\n\t_ "github.com/moby/buildkit/cmd/buildctl"\n\t_ "github.com/moby/buildkit/cmd/buildkitd"\n)\n' >none.go
-	printf 'module none\n\ngo 1.26\n\nrequire github.com/moby/buildkit %s\n' "$buildkit_version" >go.mod
-	export GOWORK=off GOFLAGS=-mod=mod CGO_ENABLED=0
-	go mod tidy -e >/dev/null 2>&1 || exit 1
-	go build -trimpath -ldflags '-s -w' -o "$1/" github.com/moby/buildkit/cmd/buildctl github.com/moby/buildkit/cmd/buildkitd
-)
-
-# The version is in the directory's name: a new one is installed beside the old one.
-buildkit_version=v0.34.2
-if [ -z "${BUILDKIT-}" ]; then
-	BUILDKIT=$FIXTURES/buildkit-$buildkit_version
-	if [ ! -x "$BUILDKIT/buildctl" ]; then
-		say "installing BuildKit $buildkit_version in $BUILDKIT"
-		new=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-buildkit.XXXXXX")
-		install_buildkit "$new" || { rm -rf "$new"; die "go build of BuildKit"; }
-		mkdir -p "$(dirname "$BUILDKIT")"
-		rm -rf "$BUILDKIT"
-		mv "$new" "$BUILDKIT"
-	fi
-fi
-
+[ -n "${BUILDKIT-}" ] || BUILDKIT=$("$top/tools/fixtures/buildkit.sh")
 bin=$(mktemp -d "${TMPDIR:-/tmp}/kaniko-oracle-bin.XXXXXX")
 trap 'rm -rf "$bin"' EXIT
 export CGO_ENABLED=0

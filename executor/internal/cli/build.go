@@ -14,6 +14,7 @@ import (
 	"github.com/kaniko-suite/kaniko/executor/internal/buildcontext"
 	"github.com/kaniko-suite/kaniko/executor/internal/host"
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/profile"
 	"github.com/kaniko-suite/kaniko/shared/base"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/disk"
@@ -44,6 +45,7 @@ type builder struct {
 	host       *host.Host
 	dockerfile buildcontext.Dockerfile
 	tracing    *trace.Provider
+	profile    *profile.Profile
 	progress   *progress.Progress
 	recorder   *timeline.Recorder // nil if nobody asks for what it records
 	observer   engine.Observer
@@ -64,6 +66,10 @@ type builder struct {
 // run builds. What is wrong with the input is found before anything is asked of a
 // registry, and what is wrong with the plan before anything runs.
 func (b *builder) run(ctx context.Context) (err error) {
+	if b.profile, err = profile.Start(b.flags.profile); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.profile.Stop()) }()
 	if err := b.trace(ctx); err != nil {
 		return err
 	}

@@ -235,7 +235,7 @@ func (b *builder) contextDir() (string, error) {
 // ownPaths are the directories of this build, and the files that tell of it, which no
 // build context has.
 func (b *builder) ownPaths() []string {
-	own := b.flags.trace.Paths()
+	own := b.flags.ownFiles()
 	if b.work != nil {
 		own = append(own, b.work.Path)
 	}

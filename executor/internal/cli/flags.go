@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kaniko-suite/kaniko/executor/internal/isolated"
+	"github.com/kaniko-suite/kaniko/executor/internal/profile"
 	"github.com/kaniko-suite/kaniko/executor/internal/report"
 	"github.com/kaniko-suite/kaniko/shared/command"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -41,6 +42,7 @@ type flags struct {
 
 	cache   cacheFlags
 	trace   trace.Flags
+	profile profile.Flags
 	after   afterFlags
 	signing signingFlags
 
@@ -81,6 +83,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	f.keychain.Bind(fs)
 	f.cache.bind(fs)
 	f.trace.Bind(fs)
+	f.profile.Bind(fs)
 	f.after.bind(fs)
 	f.signing.bind(fs)
 
@@ -175,6 +178,9 @@ func (f *flags) checkValues() error {
 	if err := f.trace.Check(); err != nil {
 		return err
 	}
+	if err := f.profile.Check(); err != nil {
+		return err
+	}
 	return f.out.checkForm()
 }
 
@@ -229,6 +235,9 @@ func (f *flags) labelMap() map[string]string {
 	}
 	return labels
 }
+
+// ownFiles are the absolute paths of the files that tell of the build.
+func (f *flags) ownFiles() []string { return append(f.trace.Paths(), f.profile.Paths()...) }
 
 // args are the build arguments by name. One without a value takes that of the
 // environment, and is not given at all if there is none.

@@ -39,7 +39,7 @@ func (b *builder) enter(ctx context.Context, leave func() error) error {
 		}
 		return nil
 	}
-	if err := errors.Join(leave(), b.tracing.Abandon()); err != nil {
+	if err := errors.Join(leave(), b.tracing.Abandon(), b.profile.Abandon()); err != nil {
 		return err
 	}
 	if choice.Grant.Carry, err = b.handOver(); err != nil {
@@ -96,7 +96,7 @@ func (*rootContextError) Hint() string {
 
 // keep are the paths that the build must find where they are.
 func (b *builder) keep() []string {
-	paths := append(b.host.Keep(), b.flags.trace.Paths()...)
+	paths := append(b.host.Keep(), b.flags.ownFiles()...)
 	if b.context.Dir != "" && !b.context.Fetched {
 		paths = append(paths, b.context.Dir)
 	}

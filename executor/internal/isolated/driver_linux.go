@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	dirPrefix    = "kaniko-sandbox-" // of the directory of one driver
+	// dirPrefix is of the directory of one driver. It begins as the directories of builds
+	// do, so that a build which opens no sandbox removes what a killed one left, too.
+	dirPrefix    = "kaniko-build-sandbox-"
 	scaffoldName = "0"
 	emptyName    = "empty"
 )

@@ -22,7 +22,7 @@ func floors() []floor {
 		{"4", []string{"shared/base", "shared/cache"}},
 		{"5", []string{"shared/engine"}},
 		{"6", []string{"shared/trace", "shared/progress", "shared/timeline", "shared/command"}},
-		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/buildcontext/remote", "cachegc/internal/kind", "cachegc/internal/policy",
+		{"7, at the bottom", []string{"executor/internal/mountsource", "executor/internal/profile", "executor/internal/buildcontext/remote", "cachegc/internal/kind", "cachegc/internal/policy",
 			"inspect/internal/source", "inspect/internal/output", "inspect/internal/signed"}},
 		{"7, where caches are", []string{"cachegc/internal/place"}},
 		{"7, what is in them", []string{"cachegc/internal/inventory"}},

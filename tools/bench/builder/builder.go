@@ -36,6 +36,7 @@ type Env struct {
 	Self     string // this binary, for `bench measure`
 	Dir      string // everything is below it, on one file system
 	Registry string // host:port
+	Far      string // host:port of the same registry, reached with latency; "" without
 }
 
 // A Job is one build: nothing in State exists yet, and the destination's repository neither, unless another build has filled the layer cache.
@@ -140,6 +141,11 @@ func (j Job) flags(isolation, context, dockerfile, warm string) []string {
 func executorIsolated(ctx context.Context, j Job) (Sample, error) {
 	argv := append([]string{j.Executor, "--kaniko-dir=" + j.State + "/kaniko"}, j.flags("namespaces", j.Context, j.Dockerfile, j.Warm)...)
 	return measured(ctx, j, j.Executor, "", argv...)
+}
+
+// Part runs `bench floor` with arguments, and says what that cost. The job needs its State and its Log only.
+func Part(ctx context.Context, j Job, args []string) (Sample, error) {
+	return measured(ctx, j, j.Self, "", append([]string{j.Self, "floor"}, args...)...)
 }
 
 // measured runs a command on the host under `bench measure`, in a mount namespace of its own, with containers (if named) in the place of
@@ -267,7 +273,12 @@ func buildkit(ctx context.Context, j Job) (Sample, error) {
 	}
 	socket, out := "unix://"+j.State+"/s", j.State+"/sample.json"
 	toml := fmt.Sprintf("root = %q\n[grpc]\naddress = [%q]\n[worker.oci]\nenabled = true\nsnapshotter = \"overlayfs\"\nnetworkMode = \"host\"\ngc = false\n"+
-		"[worker.containerd]\nenabled = false\n[registry.%q]\nhttp = true\n", j.State+"/root", socket, j.Registry)
+		"[worker.containerd]\nenabled = false\n", j.State+"/root", socket)
+	for _, host := range []string{j.Registry, j.Far} {
+		if host != "" {
+			toml += fmt.Sprintf("[registry.%q]\nhttp = true\n", host)
+		}
+	}
 	if err := os.WriteFile(j.State+"/buildkitd.toml", []byte(toml), 0o644); err != nil {
 		return Sample{}, err
 	}

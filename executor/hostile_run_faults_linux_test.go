@@ -53,7 +53,9 @@ var harmfuls = []harmful{
 	{name: "forks without end", processes: true, group: 200, run: "RUN f() { f | f & }; f; sleep 1; true" + quiet, says: []string{"can't fork: Resource temporarily unavailable"}},
 	{name: "leaves as many as there may be", processes: true, group: 200, run: "RUN (while sleep 1000 & do :; done) 2>/dev/null; exec sleep 1" + quiet},
 	{name: "ends for want of processes", processes: true, group: 200, run: "RUN while sleep 1000 & do :; done", status: 2, says: []string{"can't fork: Resource temporarily unavailable", "exit status 2"}},
-	{name: "writes without end", run: "RUN yes $(head -c 60 /dev/zero | tr '\\0' x) | head -c 50000000"},
+	{name: "writes many lines", run: "RUN yes $(head -c 60 /dev/zero | tr '\\0' x) | head -c 20000000"},
+	// More than a process may need of memory, as all of these are held to.
+	{name: "writes a line without end", run: `RUN head -c 500000000 /dev/zero | tr '\0' x`},
 	{name: "writes long lines", run: `RUN for i in 1 2 3 4 5 6 7 8; do head -c 1000000 /dev/zero | tr '\0' x; echo; done`},
 	{name: "writes what a terminal obeys", run: `RUN printf '\033]0;title\007\033[2J\rerror: all is well\n'`, says: []string{"error: all is well"}},
 }
@@ -138,6 +140,9 @@ func (h harmful) check(t *testing.T, server *registrytest.Server, way, repo stri
 		if !strings.Contains(got.said, text) {
 			t.Errorf("it does not say %q:\n%s", text, got.said)
 		}
+	}
+	if strings.ContainsAny(got.said, "\x1b\r\a") {
+		t.Errorf("what a terminal obeys comes through: %q", got.said)
 	}
 	if strings.Contains(got.said, "goroutine ") {
 		t.Errorf("it crashed:\n%s", got.said)

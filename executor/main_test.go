@@ -39,6 +39,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	hostileRun()
 	if err := limitKernel(); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)

@@ -393,3 +393,20 @@ func TestPage_hintBehindFault(t *testing.T) {
 		t.Errorf("page:\n%s", stderr)
 	}
 }
+
+// TestPage_diskFull: an error of a full disk that says nothing of what to do names the
+// directory; one that does is left alone.
+func TestPage_diskFull(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "/spool/layer", Err: syscall.ENOSPC}
+	for err, want := range map[error]string{
+		error(full):         "hint: the disk that holds /spool is full",
+		hinted{error(full)}: "hint: warm it",
+		error(&fs.PathError{Op: "write", Path: "/spool/layer", Err: syscall.EIO}): "",
+	} {
+		var b strings.Builder
+		Page{Err: fmt.Errorf("read /fill: %w", err)}.write(&b)
+		if got := b.String(); !strings.Contains(got, want) || want == "" && strings.Contains(got, "hint: ") {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 )
@@ -56,14 +59,28 @@ func (p Page) write(w io.Writer) {
 		}
 		fmt.Fprintln(&b, plain(line))
 	}
-	var hinter interface{ Hint() string }
-	if errors.As(p.Err, &hinter) && hinter.Hint() != "" {
-		fmt.Fprintf(&b, "hint: %s\n", plain(hinter.Hint()))
+	if hint := hintOf(p.Err); hint != "" {
+		fmt.Fprintf(&b, "hint: %s\n", plain(hint))
 	}
 	if p.Trace != "" {
 		fmt.Fprintf(&b, "trace: %s\n", plain(p.Trace))
 	}
 	io.WriteString(w, b.String()) //nolint:errcheck // there is nobody left to tell
+}
+
+// hintOf is what an error says of what to do, or what is to be done about a full disk,
+// whatever was being written; else it is empty.
+func hintOf(err error) string {
+	var hinter interface{ Hint() string }
+	if errors.As(err, &hinter) && hinter.Hint() != "" {
+		return hinter.Hint()
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) && (errors.Is(path, syscall.ENOSPC) || errors.Is(path, syscall.EDQUOT)) {
+		return "the disk that holds " + filepath.Dir(path.Path) + " is full, has no inodes left or is over its quota: " +
+			"give the container more storage (ephemeral-storage in Kubernetes) or a volume"
+	}
+	return ""
 }
 
 // Excerpt is what the page shows of the Dockerfile for an error; empty if that is not

@@ -6,7 +6,12 @@ import "fmt"
 type ExitError struct {
 	Status int // exit status, or 128 plus the signal's number
 	Signal int // the signal that ended it, or 0
+	// Help is what can be done, where that is known; it may be empty.
+	Help string
 }
+
+// Hint is Help.
+func (e *ExitError) Hint() string { return e.Help }
 
 func (e *ExitError) Error() string {
 	if e.Signal != 0 {

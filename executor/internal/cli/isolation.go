@@ -65,6 +65,7 @@ func (b *builder) inPlace(ctx context.Context, cleanup bool) (sandbox.Driver, er
 	modes := map[string]inplace.Mode{"full": inplace.Full, "redo": inplace.Redo, "time": inplace.Time}
 	driver, err := inplace.New(ctx, inplace.Options{
 		Dir:           filepath.Dir(b.work.Path),
+		Work:          b.work.Path,
 		Keep:          keep,
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],

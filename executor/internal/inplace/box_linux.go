@@ -86,10 +86,18 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		return fmt.Errorf("look at the root before the command: %w", err)
 	}
 	d.ran = true
-	if len(p.Mounts) == 0 {
+	run := func(ctx context.Context, p sandbox.Process) error {
 		return reaper.Run(ctx, reaper.Spec{Process: p})
 	}
-	return d.runMounted(ctx, p)
+	if len(p.Mounts) > 0 {
+		run = d.runMounted
+	}
+	err := run(ctx, p)
+	if gone := d.work.check(); gone != nil {
+		d.valid = false
+		return gone // whatever else was wrong
+	}
+	return err
 }
 
 // runMounted runs a command that finds mounts.

@@ -22,6 +22,7 @@ type Driver struct {
 	o       Options
 	dir     tree.Path
 	protect *protection
+	work    work
 	quirks  quirks
 	trash   trash
 	root    *disk.Dir // reads what is in place
@@ -70,6 +71,9 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	if err := unreadable(); err != nil {
+		return nil, errors.Join(err, d.root.Close())
+	}
+	if d.work, err = newWork(o.Work); err != nil {
 		return nil, errors.Join(err, d.root.Close())
 	}
 	d.trash.dir = d.path("trash")

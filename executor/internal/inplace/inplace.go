@@ -29,6 +29,9 @@ type Options struct {
 	// Dir holds the executor, its spool and what the driver keeps; default
 	// /kaniko. It is never touched by a build.
 	Dir string
+	// Work is the directory below Dir where the build has its own files, if it has: a command
+	// that removes it ends the build.
+	Work string
 	// Keep are further absolute paths that a build neither changes nor captures:
 	// the build context, --ignore-path.
 	Keep []string

@@ -36,8 +36,7 @@ func Main() {
 	if len(os.Args) == 0 || os.Args[0] != initName {
 		return
 	}
-	// What is set per thread (the capability bounding set, the parent-death signal
-	// of the command) is set on this one, which must live as long as the process.
+	// What is taken away from the command is a thread's, and it is not to be this one.
 	runtime.LockOSThread()
 	control := os.NewFile(controlFD, "control")
 	closeOnExec()
@@ -142,7 +141,7 @@ func serve(req request, control io.Reader) response {
 	if err != nil {
 		var se *startError
 		if errors.As(err, &se) {
-			return response{Status: se.status, Message: []byte(se.text)}
+			return response{Status: se.status, Message: []byte(se.text), Help: se.help}
 		}
 		return refused(err)
 	}
@@ -201,16 +200,11 @@ func (p *initProcess) run(req request) (response, error) {
 	args := toStrings(req.Args)
 	file, err := lookPath(args[0], env)
 	if err != nil {
-		return response{}, err
+		return response{}, withoutShell(args, err)
 	}
 	for _, s := range append(append([]string{file}, args...), env...) {
 		if strings.ContainsRune(s, 0) {
 			return response{}, &SetupError{Step: "start the command", Err: fmt.Errorf("%q contains a zero byte", s)}
-		}
-	}
-	if req.Capabilities != nil {
-		if err := bound(req.Capabilities); err != nil {
-			return response{}, err
 		}
 	}
 	// A command that opens /dev/stdout opens the pipe anew, which takes its owner.
@@ -219,7 +213,7 @@ func (p *initProcess) run(req request) (response, error) {
 	if p.stopped.Load() {
 		return response{}, &SetupError{Step: "start the command", Err: errors.New("cancelled")}
 	}
-	pid, err := syscall.ForkExec(file, args, &syscall.ProcAttr{
+	pid, err := start(req, file, args, &syscall.ProcAttr{
 		Env:   env,
 		Files: []uintptr{0, 1, 2},
 		Sys: &syscall.SysProcAttr{
@@ -229,7 +223,7 @@ func (p *initProcess) run(req request) (response, error) {
 		},
 	})
 	if err != nil {
-		return response{}, execFailed(file, err)
+		return response{}, err
 	}
 	p.command.Store(int64(pid))
 	if p.stopped.Load() {
@@ -241,9 +235,35 @@ func (p *initProcess) run(req request) (response, error) {
 		return response{}, &SetupError{Step: "wait for the command", Err: err}
 	}
 	if ws.Signaled() {
-		return response{Status: 128 + int(ws.Signal()), Signal: int(ws.Signal())}, nil
+		return response{Status: 128 + int(ws.Signal()), Signal: int(ws.Signal()), Help: fullHelp("/")}, nil
 	}
-	return response{Status: ws.ExitStatus()}, nil
+	resp := response{Status: ws.ExitStatus()}
+	if resp.Status != 0 {
+		resp.Help = fullHelp("/")
+	}
+	return resp, nil
+}
+
+// start starts the command from a thread of its own, which has what is taken away from the
+// command: init itself needs it to the end.
+func start(req request, file string, args []string, attr *syscall.ProcAttr) (pid int, err error) {
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		if req.Capabilities != nil {
+			err = bound(req.Capabilities)
+		}
+		if err == nil {
+			apart(len(req.Root) > 0)
+			if pid, err = syscall.ForkExec(file, args, attr); err != nil {
+				err = execFailed(file, err)
+			}
+		}
+		close(done)
+		select {} // the parent-death signal of the command counts from this thread
+	}()
+	<-done
+	return pid, err
 }
 
 // waitFor collects whatever ends until pid has. The command itself is collected

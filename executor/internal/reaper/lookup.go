@@ -23,6 +23,7 @@ const (
 type startError struct {
 	status int
 	text   string
+	help   string // may be empty
 }
 
 func (e *startError) Error() string { return e.text }
@@ -31,7 +32,7 @@ func (e *startError) Error() string { return e.text }
 // environment. Relative names and directories start at the working directory.
 func lookPath(name string, env []string) (string, error) {
 	if name == "" {
-		return "", &startError{statusNotFound, "the command's name is empty"}
+		return "", &startError{status: statusNotFound, text: "the command's name is empty"}
 	}
 	if strings.Contains(name, "/") {
 		return name, executable(name)
@@ -61,23 +62,34 @@ func lookPath(name string, env []string) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", &startError{statusNotFound, fmt.Sprintf("%s: command not found in PATH %s", name, path)}
+	return "", &startError{status: statusNotFound, text: fmt.Sprintf("%s: command not found in PATH %s", name, path)}
+}
+
+// withoutShell adds to the error of a command that a shell was to run, and that is not
+// there, what that may mean.
+func withoutShell(args []string, err error) error {
+	var se *startError
+	if errors.As(err, &se) && se.status == statusNotFound && len(args) > 2 && strings.HasSuffix(args[1], "c") {
+		se.help = fmt.Sprintf("a RUN of one line needs the shell %s, which the image has not got here: an earlier step of the stage took it away, or its base has none; "+
+			`RUN ["/program", "argument"] needs no shell, and SHELL names another`, args[0])
+	}
+	return err
 }
 
 func executable(file string) error {
 	st, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &startError{statusNotExecutable, file + ": permission denied"}
+		return &startError{status: statusNotExecutable, text: file + ": permission denied"}
 	case err != nil:
 		if _, lerr := os.Lstat(file); lerr == nil {
-			return &startError{statusNotFound, file + ": a symbolic link that leads nowhere"}
+			return &startError{status: statusNotFound, text: file + ": a symbolic link that leads nowhere"}
 		}
-		return &startError{statusNotFound, file + ": no such file"}
+		return &startError{status: statusNotFound, text: file + ": no such file"}
 	case st.IsDir():
-		return &startError{statusNotExecutable, file + ": is a directory"}
+		return &startError{status: statusNotExecutable, text: file + ": is a directory"}
 	case st.Mode()&0o111 == 0:
-		return &startError{statusNotExecutable, file + ": permission denied (not an executable file)"}
+		return &startError{status: statusNotExecutable, text: file + ": permission denied (not an executable file)"}
 	}
 	return nil
 }
@@ -86,13 +98,13 @@ func executable(file string) error {
 func execFailed(file string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT):
-		return &startError{statusNotFound, file + ": the file is there, but the interpreter or loader that it asks for is not"}
+		return &startError{status: statusNotFound, text: file + ": the file is there, but the interpreter or loader that it asks for is not"}
 	case errors.Is(err, syscall.ENOEXEC):
-		return &startError{statusNotExecutable, file + ": not a program for this machine (exec format error; is it a script without #!, or for another CPU?)"}
+		return &startError{status: statusNotExecutable, text: file + ": not a program for this machine (exec format error; is it a script without #!, or for another CPU?)"}
 	case errors.Is(err, syscall.E2BIG):
-		return &startError{statusNotExecutable, file + ": arguments and environment are too long for the kernel"}
+		return &startError{status: statusNotExecutable, text: file + ": arguments and environment are too long for the kernel"}
 	}
-	return &startError{statusNotExecutable, fmt.Sprintf("%s: %v", file, err)}
+	return &startError{status: statusNotExecutable, text: fmt.Sprintf("%s: %v", file, err)}
 }
 
 // getenv is the value that counts for a C library: the first one.

@@ -127,7 +127,7 @@ func Run(ctx context.Context, s Spec) error {
 	case ctx.Err() != nil && (!ok || resp.Status != 0 || resp.Step != ""):
 		return context.Cause(ctx)
 	case !ok:
-		return fmt.Errorf("run a command: its first process ended early (%v); was memory short?", werr)
+		return &endedError{werr}
 	case resp.Step != "":
 		return resp.err()
 	case len(resp.Message) > 0 && s.Process.Output != nil:
@@ -136,12 +136,31 @@ func Run(ctx context.Context, s Spec) error {
 		}
 	}
 	if resp.Status != 0 {
-		return &sandbox.ExitError{Status: resp.Status, Signal: resp.Signal}
+		return &sandbox.ExitError{Status: resp.Status, Signal: resp.Signal, Help: resp.Help}
 	}
 	if oerr != nil {
 		return fmt.Errorf("pass on the command's output: %w", oerr)
 	}
 	return nil
+}
+
+// endedError says that the process that looks after a command is gone, and with it the
+// command.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string {
+	return fmt.Sprintf("run a command: its first process ended early (%v); was memory short?", e.err)
+}
+
+func (e *endedError) Unwrap() error { return e.err }
+
+// ExitCode is that of a command which SIGKILL ended: the command itself sent it, or the
+// kernel.
+func (e *endedError) ExitCode() int { return 128 + int(unix.SIGKILL) }
+
+// Hint says what may have been.
+func (e *endedError) Hint() string {
+	return "the kernel ends processes where the container's limit of memory or of processes is reached: raise it; or the command ended it itself, by kill -9 -1 or the like"
 }
 
 // output passes on what comes out of the pipe.

@@ -18,7 +18,7 @@ export REPO
 export TAG
 export FLAGS
 
-.PHONY: build images push test quick flags e2e chaos soak scale race oracle fuzz fmt demo bench
+.PHONY: build images push test quick flags e2e chaos soak scale race oracle fuzz vuln fmt demo bench
 
 # The programs, in bin/, by the go command alone. gRPC's pages about itself, which grpcnotrace leaves out, have templates that call methods by name;
 # with those the linker keeps every method there is: ten megabytes of the executor (decision 20).
@@ -77,6 +77,10 @@ race:
 # Looks for input that breaks the parsers; TIME=1m makes it shorter than ten minutes for each.
 fuzz:
 	@tools/fuzz.sh $(TIME)
+
+# Looks whether what the programs reach is known to be vulnerable. GOVULNDB names another copy of Go's database.
+vuln:
+	@tools/vuln.sh
 
 # Everything that is formatted or generated: Go, BUILD files, the lists of dependencies.
 fmt:

@@ -312,7 +312,7 @@ func (d *Dir) Open(p tree.Path) (io.ReadCloser, error) {
 		unix.Close(fd)
 		return nil, pathError("open", d.name, p, errNotFile)
 	}
-	return &file{fd: fd, name: string(p)}, nil
+	return &file{fd: fd, name: string(p), size: st.Size}, nil
 }
 
 func atPath(p tree.Path) string {

@@ -17,6 +17,9 @@ import (
 type file struct {
 	fd   int
 	name string
+	size int64 // when it was opened
+	read int64
+	end  bool
 }
 
 func (f *file) Read(b []byte) (int, error) {
@@ -26,6 +29,9 @@ func (f *file) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	if f.end {
+		return 0, io.EOF
+	}
 	n, err := retry(func() (int, error) { return unix.Read(f.fd, b) })
 	switch {
 	case err != nil:
@@ -33,6 +39,10 @@ func (f *file) Read(b []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
+	// Less than was asked for is the end of a regular file, if it is where that was:
+	// one system call less for each of many small files.
+	f.read += int64(n)
+	f.end = n < len(b) && f.read == f.size
 	return n, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/sandbox"
@@ -44,12 +45,16 @@ func BenchmarkUnchanged(b *testing.B) {
 			box := open(b, d, sandboxtest.Shell(b), sandboxtest.Layer("many", nil, cs...))
 			sh(b, box, "true")
 			commit(b, box, "first")
+			var capture time.Duration
 			for b.Loop() {
 				sh(b, box, "true")
+				start := time.Now()
 				if got := commit(b, box, ""); len(got) != 0 {
 					b.Errorf("captured: %q", got)
 				}
+				capture += time.Since(start)
 			}
+			b.ReportMetric(float64(capture.Nanoseconds())/float64(b.N), "capture-ns/op")
 			b.Log(said)
 			b.StopTimer()
 			box.Close()

@@ -39,8 +39,8 @@ type Watch struct {
 	buf    []byte
 	dirs   map[int32]watched
 	marked map[tree.Path]bool
-	// newborn are names that a new file has had, and moving the cookies of those on
-	// their way to another name.
+	// newborn are names that a new file has had, aside or not, and moving the cookies
+	// of those on their way to another name.
 	newborn map[tree.Path]bool
 	moving  map[uint32]bool
 	// made are directories that came, whether aside or not: they may not be watched.
@@ -202,7 +202,7 @@ func (w *Watch) event(e *unix.InotifyEvent, name string) {
 	if e.Mask&unix.IN_ISDIR != 0 {
 		w.directory(e.Mask, p, dir.aside)
 	} else {
-		w.other(e, p)
+		w.other(e, p, dir.aside)
 	}
 }
 
@@ -218,21 +218,25 @@ func (w *Watch) directory(mask uint32, p tree.Path, aside bool) {
 	}
 }
 
-const vanished = "a new file went again"
+const (
+	vanished = "a new file went again"
+	strayed  = "a file got a name that no image has"
+)
 
 // other notes what happens to a name of what is no directory.
-func (w *Watch) other(e *unix.InotifyEvent, p tree.Path) {
+func (w *Watch) other(e *unix.InotifyEvent, p tree.Path, aside bool) {
+	_, newborn := w.newborn[p]
 	switch {
 	case e.Mask&unix.IN_CREATE != 0:
-		w.newborn[p] = true
+		w.newborn[p] = aside
 		w.bound(len(w.newborn))
 	case e.Mask&unix.IN_DELETE != 0:
-		if w.newborn[p] {
+		if newborn {
 			w.unsure = vanished
 		}
 	case e.Mask&unix.IN_MOVED_FROM != 0:
 		// Not taken from newborn: two names may have been exchanged.
-		w.moving[e.Cookie] = w.newborn[p]
+		w.moving[e.Cookie] = newborn
 		w.bound(len(w.moving))
 	case e.Mask&unix.IN_MOVED_TO != 0:
 		is, known := w.moving[e.Cookie]
@@ -240,10 +244,10 @@ func (w *Watch) other(e *unix.InotifyEvent, p tree.Path) {
 		switch {
 		case !known:
 			w.unsure = "a file came from nowhere"
-		case w.newborn[p]:
+		case newborn:
 			w.unsure = vanished // something else is in its place
 		case is:
-			w.newborn[p] = true
+			w.newborn[p] = aside
 		}
 	}
 }
@@ -323,12 +327,26 @@ func (w *Watch) Take() Marks {
 			w.unsure = vanished
 		}
 	}
+	w.strays()
 	m := Marks{Entries: w.entries(), Unsure: cmp.Or(w.lost, w.unsure)}
 	if w.broken != nil {
 		m.Unsure = w.broken.Error()
 	}
 	w.forget()
 	return m
+}
+
+// strays looks for new names aside of files that have others too.
+func (w *Watch) strays() {
+	for p, aside := range w.newborn {
+		var st unix.Stat_t
+		if !aside {
+			continue
+		}
+		if err := unix.Fstatat(w.d.fd, string(p), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Nlink > 1 {
+			w.unsure = strayed
+		}
+	}
 }
 
 // Idle is all that was done since the last Take or Idle while no command ran: what

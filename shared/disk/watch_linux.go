@@ -344,7 +344,7 @@ func (w *Watch) strays() {
 			continue
 		}
 		if err := unix.Fstatat(w.d.fd, string(p), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Nlink > 1 {
-			w.unsure = strayed
+			w.unsure = cmp.Or(w.unsure, strayed)
 		}
 	}
 }

@@ -326,6 +326,101 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// What the watch cannot know it says, once, and then knows again.
+func TestWatch_doubt(t *testing.T) {
+	for _, tt := range []struct {
+		unsure string
+		cause  func(x *watchTest)
+	}{
+		// Too slow for so many events is a machine, not a test: the event is made here.
+		{"the kernel had more events than it keeps", func(x *watchTest) {
+			x.w.mu.Lock()
+			defer x.w.mu.Unlock()
+			x.w.event(&unix.InotifyEvent{Wd: -1, Mask: unix.IN_Q_OVERFLOW}, "")
+		}},
+		{"a directory is not watched any more", func(x *watchTest) {
+			for wd, dir := range x.w.dirs {
+				if dir.path == "a/b" {
+					if _, err := unix.InotifyRmWatch(int(x.w.file.Fd()), uint32(wd)); err != nil {
+						x.Fatal(err)
+					}
+				}
+			}
+			if err := unix.SetNonblock(int(x.w.file.Fd()), true); err != nil { // which Fd ends
+				x.Fatal(err)
+			}
+		}},
+		{"too much happened", func(x *watchTest) {
+			for i := range maxMarks {
+				x.w.Again(tree.Path(fmt.Sprint("a/", i)))
+			}
+		}},
+		{"said by somebody", func(x *watchTest) { x.w.Doubt("said by somebody") }},
+	} {
+		t.Run(tt.unsure, func(t *testing.T) {
+			x := newWatchTest(t, writeIn("a/b/c", "z/z"))
+			tt.cause(x)
+			if err := first(writeThere(x.in("a/b/c")), writeThere(x.in("z/z"))); err != nil {
+				t.Fatal(err)
+			}
+			if got := x.step("doubt"); got != tt.unsure {
+				t.Errorf("unsure: %q, want %q", got, tt.unsure)
+			}
+			if err := writeThere(x.in("a/b/c")); err != nil {
+				t.Fatal(err)
+			}
+			if got := x.step("the step after"); got != "" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+func TestWatch_limit(t *testing.T) {
+	x := newWatchTest(t, writeIn("a/b/c", "z/z"))
+	x.w.limit = x.w.Dirs()
+	if err := writeIn("new/file")(x.in); err != nil {
+		t.Fatal(err)
+	}
+	if got := x.step("a new directory"); got == "" || x.w.Err() == nil {
+		t.Errorf("unsure: %q, error %v", got, x.w.Err())
+	}
+	if got := x.step("nothing"); got == "" {
+		t.Error("it goes on without one directory")
+	}
+}
+
+// Between two commands the driver changes what it says, and what else comes is not lost.
+func TestWatch_idle(t *testing.T) {
+	x := newWatchTest(t, writeIn("a/b/c", "z/z"))
+	err := first(writeThere(x.in("a/b/c")), writeThere(x.in("z/z")), os.Mkdir(x.in("z/new"), 0o755), os.Mkdir(x.in("a/unseen"), 0o755),
+		os.WriteFile(x.in("z/tmp"), nil, 0o600), os.Remove(x.in("z/tmp")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := x.w.Idle()
+	slices.Sort(marked)
+	want := []tree.Path{"a", "a/b", "a/b/c", "a/unseen", "z", "z/new", "z/tmp", "z/z"}
+	if diff := cmp.Diff(want, marked); diff != "" {
+		t.Error(diff)
+	}
+	if x.stamps, err = x.d.Refresh(t.Context(), x.o, x.stamps, []tree.Path{"", "z"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.w.Confirm(); err != nil {
+		t.Fatal(err)
+	}
+	if got := x.step("a directory that nobody knew"); got != "/a/unseen came unseen" {
+		t.Errorf("unsure: %q", got)
+	}
+	if err := os.WriteFile(x.in("z/new/file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := x.step("in a directory that the driver made"); got != "" {
+		t.Error(got)
+	}
+}
+
 // The watch finds what a scan finds, whatever is done.
 func TestWatch_random(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 29))

@@ -90,6 +90,43 @@ func TestJail_watch(t *testing.T) {
 	}
 }
 
+// Where commands can change files unseen, or not all changes are wanted, all is looked
+// at.
+func TestJail_notWatched(t *testing.T) {
+	needJail(t)
+	for _, tt := range []struct {
+		mode Mode
+		why  string
+	}{{Full, "commands have CAP_SYS_ADMIN, and can change files unseen"}, {Redo, "not all changes of files are wanted"}} {
+		var said string
+		d, err := New(t.Context(), Options{Mode: tt.mode, Force: true, Debug: func(s string) { said = s }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		box := open(t, d, sandboxtest.Shell(t))
+		sh(t, box, "echo >/new")
+		want(t, "changes", commit(t, box, ""), "+ new")
+		if !strings.HasPrefix(said, "looked at all") || !strings.HasSuffix(said, tt.why) {
+			t.Error(said)
+		}
+		box.Close()
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDeafTest(t *testing.T) {
+	if why := deafRoot() + deafKernel(); why != "" {
+		t.Skip(why)
+	}
+	dir := t.TempDir()
+	if why, err := deafTest(dir); why != "" || err != nil {
+		t.Errorf("%q, %v", why, err)
+	}
+	want(t, "left", names(t, dir))
+}
+
 // BenchmarkUnchanged is a command that changes nothing of 100,000 files.
 func BenchmarkUnchanged(b *testing.B) {
 	needJail(b)

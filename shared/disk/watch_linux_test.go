@@ -540,3 +540,37 @@ func TestWatch_random(t *testing.T) {
 		t.Errorf("too few rounds show anything: %v", reasons)
 	}
 }
+
+// BenchmarkWatch is what watching adds to the first scan, of 1,000 directories with ten
+// files each.
+func BenchmarkWatch(b *testing.B) {
+	for _, watch := range []bool{false, true} {
+		b.Run(fmt.Sprintf("watch=%v", watch), func(b *testing.B) {
+			x := newWatchTest(b, func(in func(string) string) error {
+				for i := range 10_000 {
+					if err := writeIn(fmt.Sprintf("%d/%d", i/10, i))(in); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			for b.Loop() {
+				o := Scan{Workers: 2}
+				if watch {
+					var err error
+					if o.Watch, err = x.d.NewWatch(nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if _, err := x.d.Scan(b.Context(), o, nil); err != nil {
+					b.Fatal(err)
+				}
+				if watch {
+					if err := o.Watch.Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}

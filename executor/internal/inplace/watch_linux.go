@@ -256,7 +256,7 @@ func deafTest(dir string) (why string, err error) {
 		{"memory", writeMapped},
 		{"truncate", func(p string) error { return os.Truncate(p, 0) }},
 		{"chmod", func(p string) error { return os.Chmod(p, 0o640) }},
-		{"utimes", func(p string) error { return os.Chtimes(p, probeTime, probeTime) }},
+		{"utimes", func(p string) error { return os.Chtimes(p, time.Unix(1, 0), time.Unix(1, 0)) }},
 		{"unlink", os.Remove},
 	}
 	for _, a := range acts {
@@ -293,8 +293,6 @@ func deafTest(dir string) (why string, err error) {
 	}
 	return m.Unsure, nil
 }
-
-var probeTime = time.Unix(1, 0)
 
 // writeMapped changes a file through memory alone.
 func writeMapped(path string) error {

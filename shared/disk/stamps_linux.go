@@ -36,6 +36,8 @@ type Scan struct {
 	Xattrs bool
 	// Workers is how many directories are read at once; 0 is one.
 	Workers int
+	// Watch, if not nil, watches the directories from before they are read.
+	Watch *Watch
 }
 
 // Stamps remember of every entry of a directory what betrays a change, in some
@@ -46,6 +48,9 @@ type Stamps struct {
 	own    uint64 // the stamp of the directory itself
 	newest int64
 	seed   maphash.Seed
+	// linked are the names of files that have several, in no order. There may be too
+	// many of them.
+	linked []tree.Path
 }
 
 // Newest is the latest change time among the entries.
@@ -137,6 +142,7 @@ type scan struct {
 	held          held
 	before, after *Stamps
 	quiet         bool
+	renew         bool // watch also what is watched
 	// only, if not nil, holds the directories to read (true) and those on the way
 	// to them (false).
 	only map[tree.Path]bool
@@ -155,6 +161,7 @@ type scanTask struct {
 	old   *folder // nil if it is new
 	into  *folder
 	fresh bool // not in before: read whatever only says
+	same  bool // its stamp is as it was, and so is what watches it
 }
 
 func (s *scan) run(ctx context.Context) (Diff, error) {
@@ -165,8 +172,11 @@ func (s *scan) run(ctx context.Context) (Diff, error) {
 	s.after.own = w.stamp()
 	s.after.newest = max(s.after.newest, w.newest)
 	task := scanTask{path: tree.Root, into: &s.after.root, fresh: s.before == nil}
+	if s.o.Watch != nil && s.only == nil {
+		s.renew = s.o.Watch.begin()
+	}
 	if s.before != nil {
-		task.old = &s.before.root
+		task.old, task.same = &s.before.root, s.before.own == s.after.own
 		if s.before.own != s.after.own && !s.quiet {
 			if err := w.change(s.d.fd, "", tree.Root); err != nil {
 				return Diff{}, pathError("lstat", s.d.name, tree.Root, err)
@@ -189,7 +199,17 @@ func (s *scan) run(ctx context.Context) (Diff, error) {
 		s.err = context.Cause(ctx)
 	}
 	if s.err != nil {
+		if s.o.Watch != nil {
+			s.o.Watch.Doubt("a scan came to no end")
+		}
 		return Diff{}, s.err
+	}
+	if s.only != nil {
+		for _, p := range s.before.linked {
+			if !s.only[p.Parent()] {
+				s.after.linked = append(s.after.linked, p)
+			}
+		}
 	}
 	return s.diff, nil
 }
@@ -234,7 +254,8 @@ func (s *scan) work(w *scanWorker) {
 	s.after.newest = max(s.after.newest, w.newest)
 	s.diff.Changed = append(s.diff.Changed, w.changed...)
 	s.diff.Gone = append(s.diff.Gone, w.gone...)
-	w.changed, w.gone = nil, nil
+	s.after.linked = append(s.after.linked, w.linked...)
+	w.changed, w.gone, w.linked = nil, nil, nil
 }
 
 type scanWorker struct {
@@ -246,6 +267,7 @@ type scanWorker struct {
 	tasks   []scanTask
 	changed []Stat
 	gone    []tree.Path
+	linked  []tree.Path
 	buf     []byte
 	xbuf    []byte
 	names   []dirent
@@ -346,6 +368,9 @@ func (w *scanWorker) read(task scanTask) error {
 		return pathError("open directory", s.d.name, task.path, err)
 	}
 	defer unix.Close(fd)
+	if s.o.Watch != nil && (task.fresh || !task.same || s.renew || s.only != nil) {
+		s.o.Watch.add(fd, task.path, false)
+	}
 	w.names, err = readNames(fd, w.buf, w.names[:0])
 	if err != nil {
 		return pathError("read directory", s.d.name, task.path, err)
@@ -385,6 +410,9 @@ func (w *scanWorker) read(task scanTask) error {
 			return pathError("lstat", s.d.name, tree.Path(prefix+e.name), err)
 		}
 		stamp := w.stamp()
+		if w.several() {
+			w.linked = append(w.linked, tree.Path(prefix+e.name))
+		}
 		for old.more() && old.name() < e.name {
 			passed()
 		}
@@ -404,7 +432,7 @@ func (w *scanWorker) read(task scanTask) error {
 		if stamp&isDir == 0 {
 			continue
 		}
-		w.descend(task, prefix+e.name, was)
+		w.descend(task, prefix+e.name, was, same)
 	}
 	for old.more() {
 		passed()
@@ -413,8 +441,13 @@ func (w *scanWorker) read(task scanTask) error {
 	return nil
 }
 
+// several reports whether what lookup read is a file with several names.
+func (w *scanWorker) several() bool {
+	return w.st.Nlink > 1 && w.st.Mode&unix.S_IFMT != unix.S_IFDIR
+}
+
 // descend sees to the directory p, which was known as was, or not at all.
-func (w *scanWorker) descend(task scanTask, p string, was *folder) {
+func (w *scanWorker) descend(task scanTask, p string, was *folder, same bool) {
 	s := w.s
 	if s.only != nil && was != nil {
 		if _, ok := s.only[tree.Path(p)]; !ok {
@@ -424,7 +457,7 @@ func (w *scanWorker) descend(task scanTask, p string, was *folder) {
 	}
 	sub := &folder{}
 	task.into.subs = append(task.into.subs, sub)
-	w.tasks = append(w.tasks, scanTask{path: tree.Path(p), old: was, into: sub, fresh: was == nil})
+	w.tasks = append(w.tasks, scanTask{path: tree.Path(p), old: was, into: sub, fresh: was == nil, same: same})
 }
 
 // pass copies a directory that is only on the way to those to read.
@@ -436,7 +469,7 @@ func (w *scanWorker) pass(task scanTask) {
 	}
 	task.old.each(func(name string, stamp uint64, sub *folder) {
 		if sub != nil {
-			w.descend(task, prefix+name, sub)
+			w.descend(task, prefix+name, sub, true)
 		}
 	})
 }

@@ -72,6 +72,7 @@ func (b *builder) inPlace(ctx context.Context, cleanup bool) (sandbox.Driver, er
 		Cleanup:       cleanup,
 		Force:         b.flags.force,
 		Warn:          func(text string) { b.env.Log.Warn(text) },
+		Debug:         func(text string) { b.env.Log.Debug(text) },
 	})
 	if err != nil {
 		return nil, err

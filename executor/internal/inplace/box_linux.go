@@ -106,6 +106,9 @@ func (d *Driver) runMounted(ctx context.Context, p sandbox.Process) error {
 	if err := os.MkdirAll(p.Dir.Abs(), 0o755); err != nil {
 		return fmt.Errorf("make the working directory: %w", err)
 	}
+	if w := d.watching.watch; w != nil {
+		w.Doubt("directories were mounted, where nothing is watched")
+	}
 	m := &mounts{d: d, user: p.User}
 	err := m.put(ctx, p.Mounts)
 	if err == nil {
@@ -174,33 +177,6 @@ func (d *Driver) read(p tree.Path) (io.ReadCloser, error) {
 	return d.root.Open(p)
 }
 
-// baseline makes the stamps say how the root is now.
-func (d *Driver) baseline(ctx context.Context) error {
-	if err := d.protect.refresh(); err != nil {
-		return err
-	}
-	switch {
-	case d.stamps == nil:
-		diff, err := d.root.Scan(ctx, d.scan(), nil)
-		if err != nil {
-			return err
-		}
-		d.stamps = diff.Stamps
-	case len(d.touched) > 0:
-		dirs := make([]tree.Path, 0, len(d.touched))
-		for p := range d.touched {
-			dirs = append(dirs, p)
-		}
-		stamps, err := d.root.Refresh(ctx, d.scan(), d.stamps, dirs)
-		if err != nil {
-			return err
-		}
-		d.stamps = stamps
-	}
-	d.touched = map[tree.Path]bool{}
-	return d.settled(ctx)
-}
-
 // settled waits until the next change is sure to be seen.
 func (d *Driver) settled(ctx context.Context) error {
 	if d.o.Mode != Full || d.stamps == nil {
@@ -232,10 +208,7 @@ func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change
 		d.keys = append(d.keys, key) // an empty layer
 		return nil
 	}
-	if err := d.protect.refresh(); err != nil {
-		return err
-	}
-	diff, err := d.root.Scan(ctx, d.scan(), d.stamps)
+	diff, err := d.changes(ctx)
 	if err != nil {
 		return err
 	}

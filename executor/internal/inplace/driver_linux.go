@@ -41,7 +41,8 @@ type Driver struct {
 	ran    bool         // a command ran since stamps were taken
 	stamps *disk.Stamps // nil if not known
 	// touched are directories whose entries changed since stamps were taken.
-	touched map[tree.Path]bool
+	touched  map[tree.Path]bool
+	watching watching
 }
 
 // New looks at the root and makes a driver of it. It changes nothing yet, but
@@ -69,6 +70,11 @@ func New(ctx context.Context, o Options) (*Driver, error) {
 	}
 	if d.quirks, err = probe(d.path("")); err != nil {
 		return nil, errors.Join(err, d.root.Close())
+	}
+	if d.watching.never = "not all changes of files are wanted"; o.Mode == Full {
+		if d.watching.never, err = deaf(d.path(""), d.quirks); err != nil {
+			return nil, errors.Join(err, d.root.Close())
+		}
 	}
 	if err := unreadable(); err != nil {
 		return nil, errors.Join(err, d.root.Close())
@@ -139,7 +145,7 @@ func (d *Driver) Close() error {
 		if d.o.Cleanup {
 			errs = append(errs, d.empty())
 		}
-		errs = append(errs, d.trash.wait(), d.dropShadow(), disk.Remove(d.path(bindsName)), d.root.Close())
+		errs = append(errs, d.unwatch(), d.trash.wait(), d.dropShadow(), disk.Remove(d.path(bindsName)), d.root.Close())
 		d.cerr = errors.Join(errs...)
 	})
 	return d.cerr
@@ -149,6 +155,9 @@ func (d *Driver) Close() error {
 func (d *Driver) empty() error {
 	d.valid, d.keys, d.state, d.stamps, d.touched, d.ran = false, nil, nil, nil, nil, false
 	d.protect.blocked = nil
+	if err := d.unwatch(); err != nil {
+		return err
+	}
 	if err := d.dropShadow(); err != nil {
 		return err
 	}
@@ -189,6 +198,7 @@ func (d *Driver) scan() disk.Scan {
 	s := disk.Scan{
 		Held:    d.protect.held(),
 		Workers: min(4, max(2, runtime.GOMAXPROCS(0))),
+		Watch:   d.watching.watch,
 	}
 	switch d.o.Mode {
 	case Redo:

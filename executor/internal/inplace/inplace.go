@@ -45,6 +45,8 @@ type Options struct {
 	Force bool
 	// Warn, if not nil, is told of what commands will not see as layers have it.
 	Warn func(string)
+	// Debug, if not nil, is told how much of the root was looked at after a command.
+	Debug func(string)
 }
 
 // DefaultDir is where our image has the executor.

@@ -45,6 +45,7 @@ func newDriver(t testing.TB, o Options) *Driver {
 	if err != nil {
 		t.Fatal(err)
 	}
+	watchAnyway(d)
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)

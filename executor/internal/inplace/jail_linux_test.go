@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -41,6 +42,10 @@ func enterJail(root string) error {
 	if os.Getenv(jailEnv+"_TMPFS") != "" {
 		if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=1g"); err != nil {
 			return os.NewSyscallError("mount tmpfs", err)
+		}
+	} else if os.Getenv(jailEnv+"_OVERLAY") != "" {
+		if err := mountOverlay(root); err != nil {
+			return err
 		}
 	} else if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
 		return os.NewSyscallError("bind", err)
@@ -93,6 +98,22 @@ func enterJail(root string) error {
 	return os.Remove("/old")
 }
 
+// mountOverlay makes root what a container runtime would: an overlay. Some of what the
+// driver finds there is in its lower directory.
+func mountOverlay(root string) error {
+	in := func(p string) string { return filepath.Join(root, p) }
+	for _, d := range []string{"lower/etc", "lower/proc", "lower/usr/lib", "upper", "work"} {
+		if err := os.MkdirAll(in(d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(in("lower/etc/hosts"), []byte("# of a layer\n"), 0o644); err != nil {
+		return err
+	}
+	options := "lowerdir=" + in("lower") + ",upperdir=" + in("upper") + ",workdir=" + in("work")
+	return os.NewSyscallError("mount overlay", unix.Mount("overlay", root, "overlay", 0, options))
+}
+
 // TestInJail runs the tests of this package that need a root to delete.
 func TestInJail(t *testing.T) {
 	if inJail() {
@@ -102,12 +123,12 @@ func TestInJail(t *testing.T) {
 		t.Skip("a root of its own needs a mount namespace, and that needs root")
 	}
 	exe := sandboxtest.StaticBinary(t)
-	for _, kind := range []string{"disk", "tmpfs"} {
+	for _, kind := range []string{"disk", "tmpfs", "overlay"} {
 		t.Run(kind, func(t *testing.T) {
 			cmd := exec.Command(exe, "-test.v", "-test.run=^TestJail")
 			cmd.Env = append(os.Environ(), jailEnv+"="+t.TempDir(), "TMPDIR=/kaniko/tmp", "SANDBOXTEST_BUSYBOX="+shellPath)
-			if kind == "tmpfs" {
-				cmd.Env = append(cmd.Env, jailEnv+"_TMPFS=1")
+			if kind != "disk" {
+				cmd.Env = append(cmd.Env, jailEnv+"_"+strings.ToUpper(kind)+"=1")
 			}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 			out, err := cmd.CombinedOutput()

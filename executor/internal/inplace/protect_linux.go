@@ -146,6 +146,11 @@ func (p *protection) covers(q tree.Path) bool {
 // leads reports whether something protected lies below q.
 func (p *protection) leads(q tree.Path) bool { return p.all.above[q] }
 
+// mounted reports whether q is on another mount than the root.
+func (p *protection) mounted(q tree.Path) bool {
+	return slices.ContainsFunc(p.mounts, func(m tree.Path) bool { return q.Within(m) })
+}
+
 // held lists what is protected, in order.
 func (p *protection) held() []tree.Path {
 	list := make([]tree.Path, 0, len(p.all.in))

@@ -167,9 +167,9 @@ func (p *placer) directory(m match, dest tree.Path) error {
 		if e.Path == m.real {
 			continue
 		}
-		first := e.Hard
-		if first != "" {
-			first = first.Rel(m.real).Below(dest)
+		first := tree.Path("")
+		if e.Hard != "" && e.Node.Type == tree.File { // others are copied by themselves
+			first = e.Hard.Rel(m.real).Below(dest)
 		}
 		if err := p.entry(e, e.Path.Rel(m.real).Below(dest), first); err != nil {
 			return err

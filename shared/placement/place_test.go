@@ -200,12 +200,14 @@ func TestPlace_refuses(t *testing.T) {
 }
 
 func TestPlace_hardLinks(t *testing.T) {
-	src := fsys(t, "d/", "d/a = A")
-	if err := src.Link("d/b", "d/a"); err != nil {
-		t.Fatal(err)
+	src := fsys(t, "d/", "d/a = A", "d/soft -> a")
+	for name, of := range map[tree.Path]tree.Path{"d/b": "d/a", "d/softer": "d/soft"} {
+		if err := src.Link(name, of); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := text(fsys(t, "/"), placement.Place(placement.Request{Source: src, Patterns: []string{"d"}, Dest: "n"}, fsys(t, "/")))
-	if want := "n/ 755\nn/a = A 644\nn/b == n/a 644"; err != nil || got != want {
+	if want := "n/ 755\nn/a = A 644\nn/b == n/a 644\nn/soft -> a\nn/softer -> a"; err != nil || got != want {
 		t.Errorf("%v\n%s", err, got)
 	}
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kaniko-suite/kaniko/shared/cache"
@@ -227,13 +225,9 @@ func (r *Registry) deliver(ctx context.Context, img v1.Image) ([]Result, error) 
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	config, err := partial.ConfigLayer(img)
-	if err != nil {
-		return nil, fmt.Errorf("push: %w", err)
-	}
 	var g errgroup.Group
 	g.SetLimit(questions)
-	for _, l := range append(slices.Clip(layers), config) {
+	for _, l := range layers {
 		g.Go(func() error {
 			r.Layer(ctx, l) // what fails is kept for its destinations
 			return nil

@@ -31,6 +31,7 @@ type build struct {
 	target  *stage
 	driver  sandbox.Driver      // nil if no command runs
 	working *semaphore.Weighted // stages at work
+	running *semaphore.Weighted // commands of stages
 	images  images
 	fetches remotes
 	digests digests
@@ -140,6 +141,9 @@ func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, l
 	if c.Limits.Stages <= 0 {
 		c.Limits.Stages = runtime.GOMAXPROCS(0)
 	}
+	if c.Limits.Commands <= 0 {
+		c.Limits.Commands = c.Limits.Stages
+	}
 	if c.Limits.Pushes <= 0 {
 		c.Limits.Pushes = defaultPushes
 	}
@@ -151,6 +155,7 @@ func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, l
 		started: time.Now(),
 		stages:  map[*plan.Stage]*stage{},
 		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
+		running: semaphore.NewWeighted(int64(c.Limits.Commands)),
 		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
 	}
 	b.images = images{build: b, byDigest: map[v1.Hash]*baseImage{}}
@@ -180,15 +185,18 @@ func (b *build) connect() {
 func (b *build) parallel(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, s := range b.order {
-		running.Go(func() {
-			if b.working.Acquire(ctx, 1) != nil {
-				return
-			}
-			defer b.working.Release(1)
-			s.run(ctx)
-		})
+		running.Go(func() { b.turn(ctx, s) })
 	}
 	running.Wait()
+}
+
+// turn runs a stage as soon as it may work.
+func (b *build) turn(ctx context.Context, s *stage) {
+	if b.working.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer b.working.Release(1)
+	s.run(ctx)
 }
 
 // sequential runs stages where only one root exists. Stages that need none go
@@ -208,7 +216,7 @@ func (b *build) sequential(ctx context.Context) {
 			}
 			open = nil
 		}
-		if s.run(ctx); s.err != nil {
+		if b.turn(ctx, s); s.err != nil {
 			return
 		}
 		if s.needsSandbox() {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/kaniko-suite/kaniko/shared/dockerfile"
 	"github.com/kaniko-suite/kaniko/shared/engine"
 	"github.com/kaniko-suite/kaniko/shared/layer"
 	"github.com/kaniko-suite/kaniko/shared/plan"
@@ -308,19 +310,84 @@ func TestBuild_sameDigestWhateverTheDriver(t *testing.T) {
 }
 
 func TestBuild_independentStagesOverlap(t *testing.T) {
-	a := stage(0, plan.Base{}, run("meet"), run("write", "a", "A"))
-	b := stage(1, plan.Base{}, run("meet"), run("write", "b", "B"))
-	p := stages(a, b, stage(2, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/", "a"), copyStep(&plan.Source{Stage: b}, "/", "b")))
-	bn := newBench(t, 0, p)
-	bn.Limits.Stages = 2
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	img, err := engine.Build(ctx, bn.Config)
-	if err != nil {
+	for name, limits := range map[string]engine.Limits{
+		"each of the two stages may work":        {Stages: 2},
+		"one may, but two commands run":          {Stages: 1, Commands: 2},
+		"more commands than there are to be run": {Stages: 1, Commands: 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := stage(0, plan.Base{}, run("meet"), run("write", "a", "A"))
+			b := stage(1, plan.Base{}, run("meet"), run("write", "b", "B"))
+			p := stages(a, b, stage(2, plan.Base{}, copyStep(&plan.Source{Stage: a}, "/", "a"), copyStep(&plan.Source{Stage: b}, "/", "b")))
+			bn := newBench(t, 0, p)
+			bn.Limits = limits
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			img, err := engine.Build(ctx, bn.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := files(t, img); got != "a=A b=B" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// independent is a plan of n stages with these steps, and one that copies from all
+// what is called as their number.
+func independent(n int, steps func(name string) []*plan.Step) *plan.Plan {
+	var all []*plan.Stage
+	var copies []*plan.Step
+	for i := range n {
+		name := strconv.Itoa(i)
+		all = append(all, stage(i, plan.Base{}, steps(name)...))
+		copies = append(copies, copyStep(&plan.Source{Stage: all[i]}, "/", name))
+	}
+	return stages(append(all, stage(n, plan.Base{}, copies...))...)
+}
+
+func TestBuild_commandsAreLimited(t *testing.T) {
+	bn := newBench(t, 0, independent(6, func(name string) []*plan.Step { return []*plan.Step{run("linger"), run("write", name, "x")} }))
+	bn.Limits = engine.Limits{Stages: 4, Commands: 2}
+	if _, err := engine.Build(t.Context(), bn.Config); err != nil {
 		t.Fatal(err)
 	}
-	if got := files(t, img); got != "a=A b=B" {
-		t.Error(got)
+	if most := bn.driver.mostRunning; most > 2 {
+		t.Errorf("%d commands ran at the same time", most)
+	}
+}
+
+// lockedCache is a Host with one cache that one command may use at a time.
+type lockedCache struct {
+	engine.Host
+	lock chan struct{}
+}
+
+func (l lockedCache) Cache(ctx context.Context, _ engine.Cache) (string, func() error, error) {
+	select {
+	case l.lock <- struct{}{}:
+		return "/", func() error { <-l.lock; return nil }, nil
+	case <-ctx.Done():
+		return "", nil, ctx.Err()
+	}
+}
+
+// A command that has ended needs a place to give its cache back.
+func TestBuild_lockedCacheIsGivenBack(t *testing.T) {
+	bn := newBench(t, 0, independent(4, func(name string) []*plan.Step {
+		step := run("write", name, "x")
+		op := step.Op.(plan.Run)
+		op.Mounts = []plan.Mount{{Type: dockerfile.MountCache, Target: "/c", Sharing: dockerfile.SharingLocked}}
+		step.Op = op
+		return []*plan.Step{step}
+	}))
+	bn.Limits = engine.Limits{Stages: 1, Commands: 4}
+	bn.Host = lockedCache{lock: make(chan struct{}, 1)}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := engine.Build(ctx, bn.Config); err != nil {
+		t.Fatal(err)
 	}
 }
 

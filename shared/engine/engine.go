@@ -57,7 +57,10 @@ type Config struct {
 // Limits bounds what goes on at once; a zero field means a default.
 type Limits struct {
 	Stages int // stages that work at the same time; default: as many as there are CPUs, or as the container may use
-	Pushes int // layers on their way to where the image goes; default 16
+	// Commands are those that run at the same time; default: as many as Stages. A stage
+	// does not count as at work while its command runs.
+	Commands int
+	Pushes   int // layers on their way to where the image goes; default 16
 }
 
 // Bases gives the base images that the plan names.
@@ -98,7 +101,7 @@ type Phase string
 // The phases.
 const (
 	Ask     Phase = "ask"     // the cache what it has, before anything is done
-	Wait    Phase = "wait"    // for another stage
+	Wait    Phase = "wait"    // for another stage, or until a command may run
 	Unpack  Phase = "unpack"  // layers to where commands or copies see them; it reads them as they are pulled
 	Run     Phase = "run"     // a command
 	Copy    Phase = "copy"    // files to their places, and into a layer

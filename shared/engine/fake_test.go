@@ -21,17 +21,18 @@ import (
 )
 
 // memory is a sandbox driver whose roots are maps. Its commands are "write PATH
-// TEXT", "rm PATH", "cat PATH", "meet" (waits for another command that meets) and
-// "fail STATUS".
+// TEXT", "rm PATH", "cat PATH", "meet" (waits for another command that meets),
+// "linger" and "fail STATUS".
 type memory struct {
-	limit   int
-	mu      sync.Mutex
-	open    int
-	most    int // sandboxes open at once
-	applied int // layers put on roots
-	ran     []string
-	reached atomic.Int32
-	met     chan struct{}
+	limit                int
+	mu                   sync.Mutex
+	open                 int
+	most                 int // sandboxes open at once
+	applied              int // layers put on roots
+	ran                  []string
+	running, mostRunning int // commands
+	reached              atomic.Int32
+	met                  chan struct{}
 
 	shares  bool // layers are read once for all roots, as the isolated driver does
 	sharing sync.Mutex
@@ -160,7 +161,14 @@ func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 	b.driver.mu.Lock()
 	b.driver.ran = append(b.driver.ran, strings.Join(p.Args, " "))
+	b.driver.running++
+	b.driver.mostRunning = max(b.driver.mostRunning, b.driver.running)
 	b.driver.mu.Unlock()
+	defer func() {
+		b.driver.mu.Lock()
+		b.driver.running--
+		b.driver.mu.Unlock()
+	}()
 	args := append(p.Args, "", "")
 	path := tree.Clean(args[1])
 	switch args[0] {
@@ -190,6 +198,8 @@ func (b *box) Run(ctx context.Context, p sandbox.Process) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	case "linger": // so that others are likely to run meanwhile
+		time.Sleep(5 * time.Millisecond)
 	case "fail":
 		return &sandbox.ExitError{Status: 3}
 	default:

@@ -100,12 +100,16 @@ func (o *outfit) cache(ctx context.Context, m plan.Mount) (*sandbox.Directory, e
 	} else {
 		c.Source = tree.Clean(m.Source)
 	}
-	dir, release, err := o.stage.build.Host.Cache(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	o.release = append(o.release, release)
-	return &sandbox.Directory{Path: dir}, nil
+	var dir string
+	// Whoever has it locked may need this stage's place to give it back.
+	err := o.stage.aside(ctx, func() (err error) {
+		var release func() error
+		if dir, release, err = o.stage.build.Host.Cache(ctx, c); err == nil {
+			o.release = append(o.release, release)
+		}
+		return err
+	})
+	return &sandbox.Directory{Path: dir}, err
 }
 
 // secret shows a secret as a file, as a variable, or as both. One that was not

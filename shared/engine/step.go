@@ -178,13 +178,25 @@ func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) erro
 		return errors.Join(err, o.close())
 	}
 	out := redact(output, s.build.secrets)
-	ctx, end := s.build.Observer.Phase(ctx, Run)
-	err = s.box.Run(ctx, sandbox.Process{
+	p := sandbox.Process{
 		Args: op.Args, Env: append(slices.Clip(op.Env), o.env...), Dir: tree.Clean(op.Dir), User: op.User,
 		Files: op.Files, Mounts: o.mounts, Offline: op.Offline, Output: out,
-	})
-	end(err)
+	}
+	err = s.aside(ctx, func() error { return s.process(ctx, p) })
 	return errors.Join(err, out.Flush(), o.close())
+}
+
+// process runs a command when it is its turn.
+func (s *stage) process(ctx context.Context, p sandbox.Process) error {
+	done, err := s.turnToRun(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, end := s.build.Observer.Phase(ctx, Run)
+	err = s.box.Run(ctx, p)
+	end(err)
+	return err
 }
 
 // open is the file system that a step takes files from by these patterns.

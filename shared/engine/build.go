@@ -38,6 +38,8 @@ type build struct {
 	secrets [][]byte                // that no output may show
 	cancel  context.CancelCauseFunc // ends the build with its first failure
 
+	compressors layer.Compressors // of all its layers
+
 	exports sync.WaitGroup
 	pushing *semaphore.Weighted
 

@@ -81,7 +81,7 @@ func (c *capture) encode(ctx context.Context, changes layer.Changes, consume fun
 	defer func() { end(err) }()
 	enc, err := layer.NewEncoder(layer.EncoderOptions{
 		Dir: c.stage.build.Spool, Workers: c.stage.build.Limits.Stages, Clamp: c.stage.build.clamp(),
-		Compression: c.stage.build.Compression,
+		Compression: c.stage.build.Compression, Compressors: &c.stage.build.compressors,
 	})
 	if err != nil {
 		return err

@@ -215,6 +215,8 @@ type EncoderOptions struct {
 	// Clamp brings later times down to it; the zero time leaves all as they are.
 	Clamp       time.Time
 	Compression Compression
+	// Compressors, if not nil, is used by all encoders that share it.
+	Compressors *Compressors
 }
 
 // NewEncoder starts a layer. It must be ended by Finish or Abort.
@@ -225,7 +227,7 @@ func NewEncoder(o EncoderOptions) (*Encoder, error) {
 	}
 	e := &Encoder{blob: b, file: f, digest: sha256.New(), diffID: sha256.New()}
 	sink := &sink{blob: b, w: io.MultiWriter(f, e.digest)}
-	if e.packed, err = o.Compression.writer(sink, o.Workers, o.Dir); err != nil {
+	if e.packed, err = o.Compression.writer(sink, o.Workers, o.Dir, o.Compressors); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	e.tar = bufio.NewWriterSize(io.MultiWriter(e.diffID, &timed{e.packed, &e.held}), tarBuffer)

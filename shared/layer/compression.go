@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 )
 
 // Algorithm is how a layer's archive becomes the bytes that a registry has.
@@ -152,7 +151,8 @@ func (c Compression) suffix() string {
 
 // writer compresses into w, as many blocks at once as there are workers. What comes
 // out does not depend on their number. What has to wait does so in a file of dir.
-func (c Compression) writer(w io.Writer, workers int, dir string) (io.WriteCloser, error) {
+// again, if not nil, may have what was made for another layer.
+func (c Compression) writer(w io.Writer, workers int, dir string, again *Compressors) (io.WriteCloser, error) {
 	workers = max(1, workers)
 	if c.First != (Priority{}) {
 		return newPrioritized(newStargz(w, c), c.First, dir)
@@ -165,11 +165,7 @@ func (c Compression) writer(w io.Writer, workers int, dir string) (io.WriteClose
 	case Zstd:
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(c.zstdLevel()), zstd.WithEncoderConcurrency(workers))
 	}
-	z, err := pgzip.NewWriterLevel(w, c.level())
-	if err != nil {
-		return nil, err
-	}
-	return z, z.SetConcurrency(gzipBlock, workers+1)
+	return again.gzip(w, c.level(), workers)
 }
 
 func (c Compression) zstdLevel() zstd.EncoderLevel { return zstd.EncoderLevelFromZstd(c.level()) }

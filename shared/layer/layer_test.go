@@ -371,6 +371,39 @@ func TestEncoder_digestDoesNotDependOnWorkers(t *testing.T) {
 	}
 }
 
+// A compressor that is used again leaves no trace of what it did before, also of what
+// was given up.
+func TestEncoder_compressorsAgain(t *testing.T) {
+	var again layer.Compressors
+	for i, content := range []string{noise(5<<20, 1), "", noise(1<<20, 2), noise(100, 3), noise(3<<20, 1)} {
+		given, err := layer.NewEncoder(layer.EncoderOptions{Dir: t.TempDir(), Workers: 3, Compressors: &again})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := given.Add(file("g", noise(2<<20, 4))); err != nil {
+			t.Fatal(err)
+		}
+		given.Abort(errors.New("given up"))
+		e, err := layer.NewEncoder(layer.EncoderOptions{Dir: t.TempDir(), Workers: 1 + i, Compressors: &again})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Add(file("f", content)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, _ := got.Digest()
+		e.Abort(nil) // closes once more
+		b, _ := encode(t, stream(file("f", content)), 2).Digest()
+		if a != b || a.Hex == "" {
+			t.Errorf("layer %d: %s, with a compressor of its own %s", i, a, b)
+		}
+	}
+}
+
 func TestBlob_readWhileWritten(t *testing.T) {
 	e, err := layer.NewEncoder(layer.EncoderOptions{Dir: t.TempDir(), Workers: 2})
 	if err != nil {

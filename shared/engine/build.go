@@ -107,6 +107,7 @@ func (b *build) reckon(ctx context.Context) {
 	}
 	b.need()
 	b.connect()
+	b.wantIndexes()
 	if b.Cache != nil {
 		b.compare(ctx)
 	}

@@ -74,7 +74,7 @@ func (m *bundle) add(i int, path string) {
 		return
 	}
 	m.paths[i] = path
-	if m.left--; m.left > 0 {
+	if m.left--; m.left > 0 || !m.build.keeps() {
 		return
 	}
 	d := defined(plan.Indexes(m.image.Digest))
@@ -82,6 +82,20 @@ func (m *bundle) add(i int, path string) {
 		Definition: d.text, Created: m.build.now(), Lineage: m.build.Cache.Lineage, Text: "indexes of " + m.image.Ref,
 		Index: m.open,
 	})
+}
+
+// noted gives layers their indexes, if all of them have one by now.
+func (m *bundle) noted(layers []v1.Layer) ([]v1.Layer, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left > 0 {
+		return nil, false
+	}
+	all := make([]v1.Layer, len(layers))
+	for i, l := range layers {
+		all[i] = &notedLayer{l, m.paths[i]}
+	}
+	return all, true
 }
 
 // open reads the bundle from its beginning.

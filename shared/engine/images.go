@@ -30,8 +30,10 @@ type baseImage struct {
 	// indexes is what the cache knows of the layers; nil if that is nothing.
 	indexes *cache.Entry
 	// making are the indexes that are made while the layers are unpacked; nil if there
-	// is no need. It is set before any stage begins.
+	// is no need. It is set before any layer is.
 	making *bundle
+	// wanted says that there is a need: one stage unpacks what another only has to know.
+	wanted bool
 }
 
 func (i *images) of(p *plan.Image) *baseImage {
@@ -51,6 +53,11 @@ func (i *images) get(ctx context.Context, p *plan.Image) (*baseImage, error) {
 		if img.img, img.openErr = i.build.Bases.Image(ctx, p); img.openErr == nil {
 			img.layers, img.openErr = img.img.Layers()
 		}
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if img.openErr == nil && img.wanted && !allIndexed(img.layers) {
+			img.making = i.build.newBundle(p, len(img.layers))
+		}
 	})
 	return img, img.openErr
 }
@@ -63,6 +70,11 @@ func (i *images) files(ctx context.Context, p *plan.Image) (*layered, error) {
 	}
 	img.indexed.Do(func() {
 		img.index = newLayered(img.layers...)
+		if noted, ok := i.noted(img); ok {
+			img.index = newLayered(noted...)
+			img.indexErr = img.index.load(ctx)
+			return
+		}
 		if i.build.Cache != nil {
 			img.indexErr = i.build.loadIndexed(ctx, p, img)
 			return
@@ -70,6 +82,46 @@ func (i *images) files(ctx context.Context, p *plan.Image) (*layered, error) {
 		img.indexErr = img.index.load(ctx)
 	})
 	return img.index, img.indexErr
+}
+
+// noted are an image's layers with the indexes that were made as they were unpacked, if
+// they all were by now.
+func (i *images) noted(img *baseImage) (layers []v1.Layer, ok bool) {
+	i.mu.Lock()
+	making := img.making
+	i.mu.Unlock()
+	if making == nil {
+		return nil, false
+	}
+	return making.noted(img.layers)
+}
+
+// wantIndexes finds the images that one stage unpacks and of which another has to know
+// the files: they need not be read twice.
+func (b *build) wantIndexes() {
+	unpacked := map[v1.Hash]bool{}
+	known := map[v1.Hash]bool{}
+	for _, s := range b.order {
+		if img := s.root(); s.needed && img != nil {
+			if s.needsSandbox() {
+				unpacked[img.Digest] = true
+			} else {
+				known[img.Digest] = true
+			}
+		}
+		for _, w := range s.todo() {
+			for _, r := range plan.Reads(w.Op) {
+				if r.From != nil && r.From.Image != nil {
+					known[r.From.Image.Digest] = true
+				}
+			}
+		}
+	}
+	for _, s := range b.order {
+		if img := s.root(); img != nil && unpacked[img.Digest] && known[img.Digest] {
+			b.images.of(img).wanted = true
+		}
+	}
 }
 
 // probeIndexes asks the cache what the layers of an image do to files, if they do not

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -30,6 +31,34 @@ func (l *indexedLayer) Index() (layer.Changes, bool) {
 				err = &cache.LostError{Key: l.from.Key, Err: err}
 			}
 			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}, true
+}
+
+// notedLayer is a layer of which this build has the index, in a file.
+type notedLayer struct {
+	v1.Layer
+	path string
+}
+
+var _ layer.Indexed = (*notedLayer)(nil)
+
+// Unwrap is the layer as the image has it.
+func (l *notedLayer) Unwrap() v1.Layer { return l.Layer }
+
+// Index implements [layer.Indexed].
+func (l *notedLayer) Index() (layer.Changes, bool) {
+	return func(yield func(layer.Change, error) bool) {
+		f, err := os.Open(l.path)
+		if err != nil {
+			yield(layer.Change{}, err)
+			return
+		}
+		defer f.Close()
+		for c, err := range layer.ReadIndex(f) {
+			if !yield(c, err) {
 				return
 			}
 		}

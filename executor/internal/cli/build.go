@@ -318,7 +318,7 @@ func (b *builder) prepare(ctx context.Context, n int, told *testimony) (_ *outpu
 func (b *builder) config(ctx context.Context) (engine.Config, error) {
 	c := engine.Config{
 		Bases: b.images(b.bases), Spool: b.work.Path, Observer: b.observer, Squash: b.flags.singleSnapshot,
-		Ignored: b.flags.ignored(), Runs: b.runsHere, Limits: limits(),
+		Ignored: b.flags.ignored(), Runs: b.runsHere, Limits: limits(b.flags.jobs),
 	}
 	var err error
 	if c.Created, c.Clamp, err = b.created(b.flags.args(b.env.LookupEnv)); err != nil {

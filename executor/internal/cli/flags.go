@@ -54,6 +54,7 @@ type flags struct {
 	force           bool
 	isolation       string
 	kanikoDir       string
+	jobs            int
 	ignoredPaths    []string
 	legacy          legacyFlags
 
@@ -94,6 +95,7 @@ func (f *flags) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.whitelistVarRun, "whitelist-var-run", true, "leave /var/run out of the image where it is a directory of this container")
 	fs.BoolVar(&f.force, "force", false, "build in place even if files of this root file system will be lost")
 	fs.StringVar(&f.isolation, "isolation", "auto", "where RUN runs: in-place, in namespaces, or auto to try")
+	fs.IntVar(&f.jobs, "jobs", 0, "how many `commands` of independent stages run at the same time, in namespaces; 0 for as many as there are processors, or up to four times as many where each has a GiB of memory")
 	fs.StringVar(&f.kanikoDir, "kaniko-dir", "", "`directory` for the executor's own files (default /kaniko, or one of the user's own)")
 	fs.StringArrayVar(&f.ignoredPaths, "ignore-path", nil, "absolute `path`: what RUN changes there, and below, is not in the image; repeatable")
 	f.legacy.bind(fs)
@@ -148,6 +150,9 @@ func (f *flags) checkValues() error {
 	case "full", "redo", "time":
 	default:
 		return fmt.Errorf("--snapshotMode is %q: it must be full, redo or time", f.snapshotMode)
+	}
+	if f.jobs < 0 {
+		return fmt.Errorf("--jobs is %d: it must be at least 1, or 0 for the default", f.jobs)
 	}
 	if err := f.context.check(); err != nil {
 		return err

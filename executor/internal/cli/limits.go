@@ -16,10 +16,14 @@ const (
 	commandsPerCPU = 4
 )
 
-// limits are those of this machine or, if it has some, of the container.
-func limits() engine.Limits {
+// limits are those of this machine or, if it has some, of the container; jobs, if not 0,
+// is how many commands run at the same time.
+func limits(jobs int) engine.Limits {
 	cpus := runtime.GOMAXPROCS(0)
-	return engine.Limits{Stages: cpus, Commands: commands(cpus, memory())}
+	if jobs == 0 {
+		jobs = commands(cpus, memory())
+	}
+	return engine.Limits{Stages: cpus, Commands: jobs}
 }
 
 // commands is how many commands of stages may run at the same time with so many bytes

@@ -29,9 +29,8 @@ type build struct {
 	stages  map[*plan.Stage]*stage
 	order   []*stage
 	target  *stage
-	driver  sandbox.Driver      // nil if no command runs
-	working *semaphore.Weighted // stages at work
-	running *semaphore.Weighted // commands of stages
+	driver  sandbox.Driver // nil if no command runs
+	turns   turns
 	images  images
 	fetches remotes
 	digests digests
@@ -157,8 +156,7 @@ func newBuild(outer context.Context, c Config, cancel context.CancelCauseFunc, l
 		lost:    lost,
 		started: time.Now(),
 		stages:  map[*plan.Stage]*stage{},
-		working: semaphore.NewWeighted(int64(c.Limits.Stages)),
-		running: semaphore.NewWeighted(int64(c.Limits.Commands)),
+		turns:   newTurns(c.Limits),
 		pushing: semaphore.NewWeighted(int64(c.Limits.Pushes)),
 	}
 	b.images = images{build: b, byDigest: map[v1.Hash]*baseImage{}}
@@ -188,18 +186,9 @@ func (b *build) connect() {
 func (b *build) parallel(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, s := range b.order {
-		running.Go(func() { b.turn(ctx, s) })
+		running.Go(func() { b.turns.work(ctx, func() { s.run(ctx) }) })
 	}
 	running.Wait()
-}
-
-// turn runs a stage as soon as it may work.
-func (b *build) turn(ctx context.Context, s *stage) {
-	if b.working.Acquire(ctx, 1) != nil {
-		return
-	}
-	defer b.working.Release(1)
-	s.run(ctx)
 }
 
 // sequential runs stages where only one root exists. Stages that need none go
@@ -219,7 +208,7 @@ func (b *build) sequential(ctx context.Context) {
 			}
 			open = nil
 		}
-		if b.turn(ctx, s); s.err != nil {
+		if b.turns.work(ctx, func() { s.run(ctx) }); s.err != nil {
 			return
 		}
 		if s.needsSandbox() {

@@ -102,7 +102,7 @@ func (o *outfit) cache(ctx context.Context, m plan.Mount) (*sandbox.Directory, e
 	}
 	var dir string
 	// Whoever has it locked may need this stage's place to give it back.
-	err := o.stage.aside(ctx, func() (err error) {
+	err := o.stage.build.turns.aside(ctx, func() (err error) {
 		var release func() error
 		if dir, release, err = o.stage.build.Host.Cache(ctx, c); err == nil {
 			o.release = append(o.release, release)

@@ -325,7 +325,7 @@ func (s *stage) await(ctx context.Context, other *stage) error {
 	}
 	_, end := s.build.Observer.Phase(ctx, Wait)
 	defer func() { end(nil) }()
-	return s.aside(ctx, func() error {
+	return s.build.turns.aside(ctx, func() error {
 		select {
 		case <-other.done:
 			return other.err
@@ -333,31 +333,6 @@ func (s *stage) await(ctx context.Context, other *stage) error {
 			return context.Cause(ctx)
 		}
 	})
-}
-
-// aside does what is no work of the engine's own, letting others work meanwhile.
-func (s *stage) aside(ctx context.Context, what func() error) error {
-	s.build.working.Release(1)
-	err := what()
-	// Also of a build that has ended: the place is given back by who was given it.
-	if again := s.build.working.Acquire(context.WithoutCancel(ctx), 1); again != nil {
-		return again
-	}
-	return err
-}
-
-// turnToRun waits until a command may run; done is to be called when it has.
-func (s *stage) turnToRun(ctx context.Context) (done func(), err error) {
-	running := s.build.running
-	if !running.TryAcquire(1) {
-		_, end := s.build.Observer.Phase(ctx, Wait)
-		err := running.Acquire(ctx, 1)
-		end(nil)
-		if err != nil {
-			return nil, context.Cause(ctx)
-		}
-	}
-	return func() { running.Release(1) }, nil
 }
 
 // files is what the stage shows to steps of its own.

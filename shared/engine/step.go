@@ -182,21 +182,22 @@ func (s *stage) command(ctx context.Context, op plan.Run, output io.Writer) erro
 		Args: op.Args, Env: append(slices.Clip(op.Env), o.env...), Dir: tree.Clean(op.Dir), User: op.User,
 		Files: op.Files, Mounts: o.mounts, Offline: op.Offline, Output: out,
 	}
-	err = s.aside(ctx, func() error { return s.process(ctx, p) })
+	err = s.build.turns.aside(ctx, func() error { return s.process(ctx, p) })
 	return errors.Join(err, out.Flush(), o.close())
 }
 
 // process runs a command when it is its turn.
 func (s *stage) process(ctx context.Context, p sandbox.Process) error {
-	done, err := s.turnToRun(ctx)
-	if err != nil {
-		return err
+	waiting := func() func(error) {
+		_, end := s.build.Observer.Phase(ctx, Wait)
+		return end
 	}
-	defer done()
-	ctx, end := s.build.Observer.Phase(ctx, Run)
-	err = s.box.Run(ctx, p)
-	end(err)
-	return err
+	return s.build.turns.command(ctx, waiting, func() error {
+		ctx, end := s.build.Observer.Phase(ctx, Run)
+		err := s.box.Run(ctx, p)
+		end(err)
+		return err
+	})
 }
 
 // open is the file system that a step takes files from by these patterns.

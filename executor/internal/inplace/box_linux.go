@@ -239,5 +239,6 @@ func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change
 		u.lose("its changes were not read to the end")
 	}
 	d.past.add(level{key: key, empty: empty, undo: u})
+	d.past.counted(d.stamps)
 	return nil
 }

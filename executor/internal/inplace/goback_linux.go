@@ -32,11 +32,14 @@ func (d *Driver) goBack(ctx context.Context, layers []sandbox.Layer) (rest []san
 	}
 	d.valid = false
 	opened, err := d.undo(ctx, r, layers[:same])
-	if ctx.Err() != nil {
-		return nil, false, context.Cause(ctx)
-	}
 	if err == nil {
 		err = d.forget(r, to)
+	}
+	if err == nil && len(layers) == same {
+		err = d.count(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
 	}
 	if err != nil {
 		d.debug("does not go back: " + err.Error())
@@ -149,6 +152,10 @@ func (d *Driver) undo(ctx context.Context, r retreat, layers []sandbox.Layer) (o
 	if err := errors.Join(err, w.Close()); err != nil {
 		return opened, err
 	}
+	// What was put lay in a directory that is there, or was put before it.
+	if more := w.Implied(); len(more) > 0 {
+		return opened, fmt.Errorf("nothing is known of %s", more[0].Abs())
+	}
 	return opened, d.bareIgnored()
 }
 
@@ -255,4 +262,20 @@ func (d *Driver) forget(r retreat, to int) error {
 	d.past.levels = d.past.levels[:to]
 	d.stamps, d.touched = nil, map[tree.Path]bool{}
 	return d.unwatch()
+}
+
+// count takes the stamps, which a command needs anyway, and is an error if the root has
+// not as many entries as it had.
+func (d *Driver) count(ctx context.Context) error {
+	had := d.past.levels[len(d.past.levels)-1].entries
+	if had == 0 {
+		return nil
+	}
+	if err := d.lookAtAll(ctx); err != nil {
+		return err
+	}
+	if has := d.stamps.Len(); has != had {
+		return fmt.Errorf("there are %d entries and there were %d", has, had)
+	}
+	return nil
 }

@@ -26,7 +26,10 @@ type past struct {
 type level struct {
 	key   string // "" if nobody knows what it stands for
 	empty bool   // it changed nothing that a layer would tell of
-	undo  *undo
+	// entries is how many the root had then, as far as a scan saw; 0 if nobody has
+	// counted.
+	entries int
+	undo    *undo
 }
 
 // undo is what the paths that a level changed were before it.
@@ -51,6 +54,13 @@ func (p *past) add(l level) {
 		if sum += len(l.undo.before); sum > maxUndo {
 			l.undo.lose("too much changed since")
 		}
+	}
+}
+
+// counted notes how many entries the root has.
+func (p *past) counted(s *disk.Stamps) {
+	if len(p.levels) > 0 {
+		p.levels[len(p.levels)-1].entries = s.Len()
 	}
 }
 

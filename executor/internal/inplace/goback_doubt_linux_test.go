@@ -107,6 +107,10 @@ func TestJail_goBackDoubt(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "a directory stays that is none in the image"},
+		{"socket below", Options{}, func(t *testing.T, d *teller, b sandbox.Sandbox) {
+			d.past.levels[1].undo.sockets = true
+			plain(t, d, b, "echo >/new")
+		}, "a command left a socket, which no layer has"},
 		{"too much", Options{}, func(t *testing.T, d *teller, b sandbox.Sandbox) {
 			u := &undo{before: map[tree.Path]*was{}}
 			for i := range maxUndo {

@@ -62,15 +62,21 @@ func (d *Driver) retreat(to int) (r retreat, why string) {
 	if why := d.unclear(); why != "" {
 		return r, why
 	}
+	for _, l := range d.past.levels[:to] {
+		if l.undo.sockets {
+			return r, "a command left a socket, which no layer has"
+		}
+	}
 	before, gone := map[tree.Path]*was{}, map[tree.Path]bool{}
 	for _, l := range slices.Backward(d.past.levels[to:]) {
 		if l.undo.lost != "" {
 			return r, l.undo.lost
 		}
+		// A lower level knows better than those above it, also of what was not there:
+		// that goes, with all that came there since, and if there was something still
+		// earlier, a level below knows all of it.
+		maps.DeleteFunc(before, func(p tree.Path, _ *was) bool { return l.undo.missing(p) })
 		for p, w := range l.undo.before {
-			// The lowest level knows what it was below all. What a higher one found
-			// missing goes first, with what came there since; a lower one then has all of
-			// what was there.
 			before[p] = w
 			if w == nil {
 				gone[p] = true
@@ -78,16 +84,11 @@ func (d *Driver) retreat(to int) (r retreat, why string) {
 		}
 	}
 	r.gone = outermost(gone)
-	absent := tree.Path("\x00") // what was not there has nothing below it
 	for _, p := range slices.SortedFunc(maps.Keys(before), tree.Compare) {
-		w := before[p]
-		if w == nil && !p.Within(absent) {
-			absent = p
-		}
-		if p.Within(absent) {
+		if before[p] == nil {
 			continue
 		}
-		if why := r.add(p, w); why != "" {
+		if why := r.add(p, before[p]); why != "" {
 			return r, why
 		}
 	}

@@ -38,6 +38,8 @@ type undo struct {
 	// what is there now is not noted.
 	before map[tree.Path]*was
 	lost   string // why the level cannot be undone; empty if it can
+	// sockets says that the level left some, which are in no layer.
+	sockets bool
 }
 
 // was is what something was.
@@ -127,6 +129,7 @@ func (u *undo) applying(d *Driver, c layer.Change, held bool) {
 // observed notes what a command did.
 func (u *undo) observed(d *Driver, diff disk.Diff) {
 	for _, s := range diff.Changed {
+		u.sockets = u.sockets || s.Node.Type == 0
 		u.way(d, s.Path)
 		if s.Node.IsDir() {
 			u.note(d, s.Path)
@@ -206,9 +209,12 @@ func (u *undo) note(d *Driver, p tree.Path) {
 
 // knows reports whether it is noted what p was.
 func (u *undo) knows(p tree.Path) bool {
-	if _, ok := u.before[p]; ok {
-		return true
-	}
+	_, ok := u.before[p]
+	return ok || u.missing(p)
+}
+
+// missing reports whether a directory above p was not there.
+func (u *undo) missing(p tree.Path) bool {
 	for p != tree.Root {
 		p = p.Parent()
 		if w, ok := u.before[p]; ok && w == nil {

@@ -54,6 +54,12 @@ func (c chance) target() string {
 	return []string{"a", "../b", "/r/c", "/r/a/b", "nowhere", "."}[c.IntN(6)]
 }
 
+// some is one of the lists of layers, or the beginning of one.
+func (c chance) some(known [][]sandbox.Layer, least int) []sandbox.Layer {
+	list := known[c.IntN(len(known))]
+	return list[:least+c.IntN(len(list)-least+1)]
+}
+
 // layer is one layer on top of what is in after, which then has it.
 func (c chance) layer(t *testing.T, key string, after *tree.Tree) sandbox.Layer {
 	var cs []layer.Change
@@ -378,21 +384,20 @@ func TestJail_goBack(t *testing.T) {
 			}
 			s := &story{t: t, d: d, c: chance{rand.New(rand.NewPCG(seed, 30))}, began: time.Now()}
 			base := s.base(shell)
-			box := open(t, d, base...)
-			layers := s.more(box, base)
-			box.Close()
-			back := len(base)
-			if s.c.one(4) { // another stage begins with what this one left
-				back += s.c.IntN(len(layers) - len(base) + 1)
-				layers = layers[:back]
-				box = open(t, d, layers...)
-				s.more(box, layers)
+			known := [][]sandbox.Layer{base}
+			for range 1 + s.c.IntN(3) {
+				// A stage begins with an image, or with what an earlier one was at some time.
+				layers := s.c.some(known, len(base))
+				box := open(t, d, layers...)
+				known = append(known, s.more(box, layers))
 				box.Close()
-			} else {
-				layers = base
+			}
+			layers := base
+			if s.c.one(3) {
+				layers = s.c.some(known, len(base))
 			}
 			said = nil
-			box = open(t, d, layers...)
+			box := open(t, d, layers...)
 			for _, text := range said {
 				if strings.HasPrefix(text, "went back") {
 					went++
@@ -400,20 +405,7 @@ func TestJail_goBack(t *testing.T) {
 					not[word.ReplaceAllString(why, "PATH")]++
 				}
 			}
-			coarse := back > len(base)
-			if os.Getenv("DBG") != "" {
-				t.Log(said, len(base), back, len(layers))
-				for i, l := range layers[1:] {
-					for _, x := range told(t, func() (cs []layer.Change) {
-						for c := range l.Changes(t.Context()) {
-							cs = append(cs, c)
-						}
-						return
-					}(), s.began) {
-						t.Log(i+1, l.Key, x)
-					}
-				}
-			}
+			coarse := len(layers) > len(base)
 			gotRoot, gotState := rootLooks(t, d, coarse, s.began), stateLooks(t, d, s.began)
 			pretend(t, box)
 			chance{rand.New(rand.NewPCG(seed, 31))}.command()

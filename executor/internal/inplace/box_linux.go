@@ -49,7 +49,8 @@ func (b *box) claim(ctx context.Context, layers []sandbox.Layer) (rest []sandbox
 }
 
 // Apply implements [sandbox.Sandbox]. A first Apply whose layers begin with what
-// the disk holds since an earlier sandbox adds only the others.
+// the disk holds since an earlier sandbox, or can be brought back to, adds only the
+// others.
 func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 	layers, err := b.claim(ctx, layers)
 	if err != nil {

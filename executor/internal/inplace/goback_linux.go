@@ -31,7 +31,7 @@ func (d *Driver) goBack(ctx context.Context, layers []sandbox.Layer) (rest []san
 		return nil, false, nil
 	}
 	d.valid = false
-	opened, err := d.undo(ctx, r, layers[:same])
+	opened, err := d.retrace(ctx, r, layers[:same])
 	if err == nil {
 		err = d.forget(r, to)
 	}
@@ -139,9 +139,9 @@ func outermost(paths map[tree.Path]bool) []tree.Path {
 	return list
 }
 
-// undo does to the root what the retreat says. Contents come from layers, of which it
+// retrace does to the root what the retreat says. Contents come from layers, of which it
 // opens as few as it can.
-func (d *Driver) undo(ctx context.Context, r retreat, layers []sandbox.Layer) (opened int, err error) {
+func (d *Driver) retrace(ctx context.Context, r retreat, layers []sandbox.Layer) (opened int, err error) {
 	w, err := disk.NewWriter("/", disk.WriterOptions{Refused: d.refused, Held: d.protect.held()})
 	if err != nil {
 		return 0, err

@@ -42,10 +42,10 @@ type undo struct {
 	sockets bool
 }
 
-// was is what something was.
+// was is what something was, with the fingerprint of a file that somebody read.
 type was struct {
 	tree.Node
-	several bool // the file had names that are not noted
+	several bool // the file had several names
 }
 
 // add puts a level on top. Of those that are too many to remember the lowest go.

@@ -314,16 +314,22 @@ func pretend(t *testing.T, of sandbox.Sandbox) {
 type story struct {
 	t     *testing.T
 	d     *Driver
+	seed  uint64
 	c     chance
 	n     int
 	began time.Time
 }
 
+// key is one of its own.
+func (s *story) key(kind string) string {
+	s.n++
+	return fmt.Sprintf("%s:%d/%d", kind, s.seed, s.n)
+}
+
 // step lets a command do something in the box and captures it.
 func (s *story) step(box sandbox.Sandbox) sandbox.Layer {
 	s.t.Helper()
-	s.n++
-	key := fmt.Sprint("step:", s.n)
+	key := s.key("step")
 	pretend(s.t, box)
 	s.c.command()
 	return sandboxtest.Layer(key, nil, captured(s.t, box, key)...)
@@ -339,8 +345,7 @@ func (s *story) base(shell sandbox.Layer) []sandbox.Layer {
 		}
 	}
 	for range 1 + s.c.IntN(3) {
-		s.n++
-		layers = append(layers, s.c.layer(s.t, fmt.Sprint("base:", s.n), &after))
+		layers = append(layers, s.c.layer(s.t, s.key("base"), &after))
 	}
 	return layers
 }
@@ -354,8 +359,7 @@ func (s *story) more(box sandbox.Sandbox, layers []sandbox.Layer) []sandbox.Laye
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.n++
-			l := s.c.layer(s.t, fmt.Sprint("copy:", s.n), after)
+			l := s.c.layer(s.t, s.key("copy"), after)
 			if err := box.Apply(s.t.Context(), l); err != nil {
 				s.t.Fatal(err)
 			}
@@ -372,6 +376,9 @@ func (s *story) more(box sandbox.Sandbox, layers []sandbox.Layer) []sandbox.Laye
 func TestJail_goBack(t *testing.T) {
 	needJail(t)
 	shell := sandboxtest.Shell(t)
+	var said []string
+	d := newDriver(t, Options{Debug: func(s string) { said = append(said, s) }})
+	never := d.watching.never
 	went, not := 0, map[string]int{}
 	word := regexp.MustCompile(`/\S+`)
 	// Other ones on each file system.
@@ -384,12 +391,11 @@ func TestJail_goBack(t *testing.T) {
 	}
 	for seed := first; seed < first+rounds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			var said []string
-			d := newDriver(t, Options{Debug: func(s string) { said = append(said, s) }})
-			if seed%3 == 0 {
+			d.valid = false
+			if d.watching.never = never; seed%3 == 0 {
 				d.watching.never = "not wanted"
 			}
-			s := &story{t: t, d: d, c: chance{rand.New(rand.NewPCG(seed, 30))}, began: time.Now()}
+			s := &story{t: t, d: d, seed: seed, c: chance{rand.New(rand.NewPCG(seed, 30))}, began: time.Now()}
 			base := s.base(shell)
 			known := [][]sandbox.Layer{base}
 			for range 1 + s.c.IntN(3) {

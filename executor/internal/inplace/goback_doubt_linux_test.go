@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -107,10 +108,6 @@ func TestJail_goBackDoubt(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "a directory stays that is none in the image"},
-		{"socket below", Options{}, func(t *testing.T, d *teller, b sandbox.Sandbox) {
-			d.past.levels[1].undo.sockets = true
-			plain(t, d, b, "echo >/new")
-		}, "a command left a socket, which no layer has"},
 		{"too much", Options{}, func(t *testing.T, d *teller, b sandbox.Sandbox) {
 			u := &undo{before: map[tree.Path]*was{}}
 			for i := range maxUndo {
@@ -156,6 +153,58 @@ func TestJail_goBackDoubt(t *testing.T) {
 				if exists(p) {
 					t.Errorf("%s is there", p)
 				}
+			}
+		})
+	}
+}
+
+// What a command left that its layer has not is not found by a stage that begins with
+// the layer, nor does it keep from going back below it.
+func TestJail_goBackUnlike(t *testing.T) {
+	needJail(t)
+	for _, tt := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"socket", func() error {
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "/left", Net: "unix"})
+			if err == nil {
+				l.SetUnlinkOnClose(false)
+				err = l.Close()
+			}
+			return err
+		}, "a command left a socket, which no layer has"},
+		{"ignored", func() error { return os.WriteFile("/ignored/left", nil, 0o644) }, "a command changed what is ignored"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newTeller(t, Options{Ignored: []tree.Path{"ignored"}})
+			layers := []sandbox.Layer{sandboxtest.Shell(t), sandboxtest.Layer("base", nil, sandboxtest.Dir("ignored", 0o755))}
+			box := open(t, d.Driver, layers...)
+			pretend(t, box)
+			if err := errors.Join(os.WriteFile("/made", nil, 0o644), tt.do()); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, box, "step")
+			sh(t, box, "echo >/new")
+			commit(t, box, "more")
+			box.Close()
+			box = open(t, d.Driver, append(layers[:2:2], sandboxtest.Layer("step", nil, sandboxtest.File("made", "")))...)
+			if !strings.HasSuffix(d.said, tt.want) || exists("/left") || exists("/ignored/left") || exists("/new") {
+				t.Errorf("said %q, left: %v", d.said, exists("/left") || exists("/ignored/left") || exists("/new"))
+			}
+			box.Close()
+			box = open(t, d.Driver, layers...)
+			pretend(t, box)
+			if err := tt.do(); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, box, "step")
+			box.Close()
+			box = open(t, d.Driver, layers...)
+			defer box.Close()
+			if !strings.HasPrefix(d.said, "went back to 2 layers") || exists("/left") || exists("/ignored/left") {
+				t.Errorf("said %q, left: %v", d.said, exists("/left") || exists("/ignored/left"))
 			}
 		})
 	}

@@ -63,8 +63,8 @@ func (d *Driver) retreat(to int) (r retreat, why string) {
 		return r, why
 	}
 	for _, l := range d.past.levels[:to] {
-		if l.undo.sockets {
-			return r, "a command left a socket, which no layer has"
+		if l.undo.unlike != "" {
+			return r, l.undo.unlike
 		}
 	}
 	before, gone := map[tree.Path]*was{}, map[tree.Path]bool{}

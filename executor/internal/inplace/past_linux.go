@@ -38,8 +38,8 @@ type undo struct {
 	// what is there now is not noted.
 	before map[tree.Path]*was
 	lost   string // why the level cannot be undone; empty if it can
-	// sockets says that the level left some, which are in no layer.
-	sockets bool
+	// unlike says why the level's layer has not all that the level changed.
+	unlike string
 }
 
 // was is what something was, with the fingerprint of a file that somebody read.
@@ -129,7 +129,7 @@ func (u *undo) applying(d *Driver, c layer.Change, held bool) {
 // observed notes what a command did.
 func (u *undo) observed(d *Driver, diff disk.Diff) {
 	for _, s := range diff.Changed {
-		u.sockets = u.sockets || s.Node.Type == 0
+		u.compare(d, s.Path, s.Node.Type == 0)
 		u.way(d, s.Path)
 		if s.Node.IsDir() {
 			u.note(d, s.Path)
@@ -138,8 +138,19 @@ func (u *undo) observed(d *Driver, diff disk.Diff) {
 		}
 	}
 	for _, p := range diff.Gone {
+		u.compare(d, p, false)
 		u.way(d, p)
 		u.replaced(d, p)
+	}
+}
+
+// compare notes where a layer will not have what a command changed.
+func (u *undo) compare(d *Driver, p tree.Path, socket bool) {
+	switch {
+	case socket:
+		u.unlike = "a command left a socket, which no layer has"
+	case slices.ContainsFunc(d.o.Ignored, p.Within):
+		u.unlike = "a command changed what is ignored"
 	}
 }
 

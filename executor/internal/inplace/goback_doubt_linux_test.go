@@ -176,10 +176,11 @@ func TestJail_goBackUnlike(t *testing.T) {
 			return err
 		}, "a command left a socket, which no layer has"},
 		{"ignored", func() error { return os.WriteFile("/ignored/left", nil, 0o644) }, "a command changed what is ignored"},
+		{"ignored and gone", func() error { return os.Remove("/ignored/base") }, "a command changed what is ignored"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newTeller(t, Options{Ignored: []tree.Path{"ignored"}})
-			layers := []sandbox.Layer{sandboxtest.Shell(t), sandboxtest.Layer("base", nil, sandboxtest.Dir("ignored", 0o755))}
+			layers := []sandbox.Layer{sandboxtest.Shell(t), sandboxtest.Layer("base", nil, sandboxtest.Dir("ignored", 0o755), sandboxtest.File("ignored/base", "x"))}
 			box := open(t, d.Driver, layers...)
 			pretend(t, box)
 			if err := errors.Join(os.WriteFile("/made", nil, 0o644), tt.do()); err != nil {
@@ -190,7 +191,7 @@ func TestJail_goBackUnlike(t *testing.T) {
 			commit(t, box, "more")
 			box.Close()
 			box = open(t, d.Driver, append(layers[:2:2], sandboxtest.Layer("step", nil, sandboxtest.File("made", "")))...)
-			if !strings.HasSuffix(d.said, tt.want) || exists("/left") || exists("/ignored/left") || exists("/new") {
+			if !strings.HasSuffix(d.said, tt.want) || exists("/left") || exists("/ignored/left") || exists("/new") || !exists("/ignored/base") {
 				t.Errorf("said %q, left: %v", d.said, exists("/left") || exists("/ignored/left") || exists("/new"))
 			}
 			box.Close()

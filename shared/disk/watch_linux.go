@@ -405,6 +405,9 @@ func (w *Watch) Aside(p tree.Path) error {
 	defer unix.Close(fd)
 	w.add(fd, p, true)
 	names, err := readNames(fd, make([]byte, direntBuffer), nil)
+	if absent(err) {
+		return nil // what a driver throws away is deleted meanwhile
+	}
 	if err != nil {
 		return pathError("read directory", w.d.name, p, err)
 	}

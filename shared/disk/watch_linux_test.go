@@ -574,3 +574,41 @@ func BenchmarkWatch(b *testing.B) {
 		})
 	}
 }
+
+// A directory aside may be deleted while it is looked at, as a driver's trash is.
+func TestWatch_asideGoes(t *testing.T) {
+	x := newWatchTest(t, func(in func(string) string) error { return os.Mkdir(in("aside"), 0o755) })
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			err := os.MkdirAll(x.in("aside/a/b/c"), 0o755)
+			if err == nil {
+				err = Remove(x.in("aside/a"))
+			}
+			if err != nil {
+				<-stop
+				stopped <- err
+				return
+			}
+		}
+	}()
+	for range 5000 {
+		if err := x.w.Aside("aside"); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if err := x.w.Err(); err != nil {
+		t.Error(err)
+	}
+}

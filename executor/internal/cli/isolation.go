@@ -67,6 +67,7 @@ func (b *builder) inPlace(ctx context.Context, cleanup bool) (sandbox.Driver, er
 		Dir:           filepath.Dir(b.work.Path),
 		Work:          b.work.Path,
 		Keep:          keep,
+		Ignored:       b.flags.ignored(),
 		CaptureVarRun: !b.flags.whitelistVarRun,
 		Mode:          modes[b.flags.snapshotMode],
 		Cleanup:       cleanup,

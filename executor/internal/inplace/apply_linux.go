@@ -16,9 +16,13 @@ import (
 // apply unpacks one layer.
 func (d *Driver) apply(ctx context.Context, l sandbox.Layer) error {
 	d.state.NewLayer()
-	a := &applier{d: d}
+	a := &applier{d: d, undo: d.newUndo()}
 	err := a.layer(ctx, l)
-	return errors.Join(err, a.close())
+	if err := errors.Join(err, a.close()); err != nil {
+		return err
+	}
+	d.past.add(level{key: l.Key, undo: a.undo})
+	return nil
 }
 
 // applier is a layer being unpacked, onto the root and into its shadow.
@@ -26,6 +30,7 @@ type applier struct {
 	d      *Driver
 	root   *disk.Writer
 	shadow *disk.Writer
+	undo   *undo
 }
 
 func (a *applier) layer(ctx context.Context, l sandbox.Layer) error {
@@ -57,6 +62,7 @@ func (a *applier) change(c layer.Change) error {
 	d := a.d
 	d.touch(c)
 	held := d.protect.covers(c.Path)
+	a.undo.applying(d, c, held)
 	if !held && c.Kind == layer.Put && d.protect.leads(c.Path) && !c.Node.IsDir() {
 		// Such as /var/run, a link in most images, where the runtime has mounted a
 		// secret below /var/run: the directory must stay, so layers keep their link and

@@ -36,11 +36,9 @@ func (b *box) claim(ctx context.Context, layers []sandbox.Layer) (rest []sandbox
 		return nil, errClosed
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case b.fresh && b.d.holds(layers):
-		layers = layers[len(b.d.keys):]
 	case b.fresh:
-		if err := b.d.empty(); err != nil {
-			return nil, fmt.Errorf("empty the root: %w", err)
+		if layers, err = b.d.begin(ctx, layers); err != nil {
+			return nil, err
 		}
 	}
 	b.fresh = false
@@ -51,7 +49,8 @@ func (b *box) claim(ctx context.Context, layers []sandbox.Layer) (rest []sandbox
 }
 
 // Apply implements [sandbox.Sandbox]. A first Apply whose layers begin with what
-// the disk holds since an earlier sandbox adds only the others.
+// the disk holds since an earlier sandbox, or can be brought back to, adds only the
+// others.
 func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 	layers, err := b.claim(ctx, layers)
 	if err != nil {
@@ -62,11 +61,10 @@ func (b *box) Apply(ctx context.Context, layers ...sandbox.Layer) error {
 			b.d.valid = false
 			return err
 		}
-		b.d.keys = append(b.d.keys, l.Key)
 	}
 	if b.d.ran {
 		// What a command did and nobody committed is now part of what was.
-		b.d.stamps, b.d.ran = nil, false
+		b.d.stamps, b.d.ran, b.d.past.mixed = nil, false, true
 	}
 	return nil
 }
@@ -205,13 +203,15 @@ func settle(ctx context.Context, s *disk.Stamps) error {
 // commit yields what changed since the baseline.
 func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change, error) bool) error {
 	if !d.ran {
-		d.keys = append(d.keys, key) // an empty layer
+		d.past.add(level{key: key, empty: true, undo: d.newUndo()})
 		return nil
 	}
 	diff, err := d.changes(ctx)
 	if err != nil {
 		return err
 	}
+	u := d.newUndo()
+	u.observed(d, diff)
 	o := sandbox.Observation{Gone: diff.Gone, Seen: make([]sandbox.Observed, len(diff.Changed)), Open: d.read}
 	for i, s := range diff.Changed {
 		o.Seen[i] = sandbox.Observed{Path: s.Path, Node: s.Node}
@@ -221,7 +221,7 @@ func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change
 	}
 	diff.Changed = nil
 	d.stamps, d.ran = diff.Stamps, false
-	drained := true
+	drained, empty := true, true
 	for c, err := range d.state.Capture(o) {
 		if err != nil {
 			return err
@@ -229,6 +229,7 @@ func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
+		empty = false
 		if !yield(c, nil) {
 			drained = false
 			break
@@ -236,7 +237,9 @@ func (d *Driver) commit(ctx context.Context, key string, yield func(layer.Change
 	}
 	if !drained {
 		key = "" // who stopped reading does not know what this key would stand for
+		u.lose("its changes were not read to the end")
 	}
-	d.keys = append(d.keys, key)
+	d.past.add(level{key: key, empty: empty, undo: u})
+	d.past.counted(d.stamps)
 	return nil
 }

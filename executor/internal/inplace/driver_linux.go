@@ -36,7 +36,7 @@ type Driver struct {
 
 	// What the disk holds.
 	valid  bool // the fields below are true
-	keys   []string
+	past   past
 	state  *sandbox.State
 	ran    bool         // a command ran since stamps were taken
 	stamps *disk.Stamps // nil if not known
@@ -153,7 +153,7 @@ func (d *Driver) Close() error {
 
 // empty takes everything from the root that is not protected.
 func (d *Driver) empty() error {
-	d.valid, d.keys, d.state, d.stamps, d.touched, d.ran = false, nil, nil, nil, nil, false
+	d.valid, d.past, d.state, d.stamps, d.touched, d.ran = false, past{}, nil, nil, nil, false
 	d.protect.blocked = nil
 	if err := d.unwatch(); err != nil {
 		return err
@@ -180,6 +180,7 @@ func (d *Driver) empty() error {
 		return err
 	}
 	d.valid, d.state, d.touched = true, &sandbox.State{}, map[tree.Path]bool{}
+	d.past.held = d.protect.held()
 	return nil
 }
 
@@ -219,17 +220,20 @@ func (d *Driver) warn(what, text string) {
 	}
 }
 
-// holds reports whether the disk holds nothing but a prefix of the layers.
-func (d *Driver) holds(layers []sandbox.Layer) bool {
-	if !d.valid || len(d.keys) > len(layers) {
-		return false
+// begin makes the disk hold nothing but a beginning of the layers, the longest that is
+// cheap, and gives back the rest.
+func (d *Driver) begin(ctx context.Context, layers []sandbox.Layer) ([]sandbox.Layer, error) {
+	// What a command did and nobody committed has no key.
+	if to, same := d.past.match(layers); d.valid && !d.ran && !d.past.mixed && to == len(d.past.levels) {
+		return layers[same:], nil
 	}
-	for i, key := range d.keys {
-		if key == "" || layers[i].Key != key {
-			return false
-		}
+	if rest, ok, err := d.goBack(ctx, layers); ok || err != nil {
+		return rest, err
 	}
-	return !d.ran // what it did and nobody committed has no key
+	if err := d.empty(); err != nil {
+		return nil, fmt.Errorf("empty the root: %w", err)
+	}
+	return layers, nil
 }
 
 var _ sandbox.Driver = (*Driver)(nil)

@@ -7,7 +7,11 @@
 // something could be lost that nobody meant to lose.
 package inplace
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/kaniko-suite/kaniko/shared/tree"
+)
 
 // Mode is how closely files are looked at (--snapshot-mode).
 type Mode uint8
@@ -35,6 +39,9 @@ type Options struct {
 	// Keep are further absolute paths that a build neither changes nor captures:
 	// the build context, --ignore-path.
 	Keep []string
+	// Ignored are paths of which layers have nothing that commands did there, although
+	// Commit tells it (--ignore-path).
+	Ignored []tree.Path
 	// CaptureVarRun makes /var/run part of layers also where the runtime mounted
 	// something into it (--ignore-var-run=false).
 	CaptureVarRun bool

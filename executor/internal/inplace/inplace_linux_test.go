@@ -361,11 +361,12 @@ func TestJail_reuse(t *testing.T) {
 		{layers[:3], "", "", 1, 1, 0, "/c"},
 		{layers[:3], "echo x >/new", "committed", 1, 1, 0, "/new"},
 		{append(layers[:3:3], sandboxtest.Layer("committed", &c)), "", "", 1, 1, 0, "/c"}, // it has what the last one did
-		{layers[:3], "", "", 2, 2, 0, "/new"},
-		{layers[:3], "echo x >/new", "", 2, 2, 0, "/new"},
-		{layers, "", "", 3, 3, 1, "/new"}, // nobody committed what the last one did
-		{layers[:2], "", "", 4, 3, 1, "/b"},
-		{nil, "", "", 4, 3, 1, "/bin"},
+		{layers[:3], "", "", 1, 1, 0, "/new"},                                             // what the last but one did can be undone
+		{layers[:3], "echo x >/new", "", 1, 1, 0, "/new"},
+		{layers, "", "", 2, 2, 1, "/new"}, // nobody committed what the last one did
+		{layers[:2], "", "", 2, 2, 1, "/b"},
+		{layers, "", "", 2, 3, 2, "/new"},
+		{nil, "", "", 2, 3, 2, "/bin"},
 	} {
 		box, err := d.New(t.Context(), "")
 		if err != nil {

@@ -25,6 +25,16 @@ type trash struct {
 
 // take empties the root but for what is kept.
 func (t *trash) take(keep pathSet) error {
+	return t.away(func(to string) error { return t.move("/", tree.Root, keep, to) })
+}
+
+// bare empties the directory dir, on the way to something kept, but for that.
+func (t *trash) bare(dir tree.Path, keep pathSet) error {
+	return t.away(func(to string) error { return t.stay(dir, keep, to) })
+}
+
+// away has a new directory filled, and deletes it meanwhile.
+func (t *trash) away(fill func(to string) error) error {
 	t.n++
 	to := filepath.Join(t.dir, strconv.Itoa(t.n))
 	// What an earlier process left goes too.
@@ -34,7 +44,7 @@ func (t *trash) take(keep pathSet) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	if err := t.move("/", tree.Root, keep, to); err != nil {
+	if err := fill(to); err != nil {
 		return err
 	}
 	t.going.Go(func() {

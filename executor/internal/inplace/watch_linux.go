@@ -38,6 +38,7 @@ func (d *Driver) baseline(ctx context.Context) error {
 		return err
 	}
 	d.touched = map[tree.Path]bool{}
+	d.past.counted(d.stamps)
 	return d.settled(ctx)
 }
 

@@ -44,6 +44,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver, lacks ...Lac
 		{"files", testFiles},
 		{"keys", testKeys},
 		{"stages", testStages},
+		{"siblings", testSiblings},
 		{"layers", testLayers},
 		{"cancel", testCancel},
 		{"errors", testErrors},
@@ -663,6 +664,38 @@ func testStages(t *testing.T, d sandbox.Driver) {
 	second.close()
 	third := open(t, d, shell)
 	wantText(t, "what a third stage sees", third.sh("ls -d /d /new /newer 2>/dev/null || echo nothing"), "nothing\n")
+}
+
+// testSiblings is sandboxes one after the other that begin with the same layers. None
+// sees what another did.
+func testSiblings(t *testing.T, d sandbox.Driver) {
+	base := []sandbox.Layer{Shell(t), Layer("siblings", nil, as(Dir("d", 0), 0o2750, 3, 4), as(File("d/f", "1"), 0o4711, 5, 6), File("d/g", "22"),
+		File("d/one", "3"), Hard("d/two", "d/one"), Symlink("d/l", "f"), Dir("d/sub", 0o700), File("d/sub/deep", "4"), File("d/empty", "")),
+		Layer("siblings' second", nil, Delete("d/g"), File("d/g", "55"), Dir("e", 0o755))}
+	look := "cd / && for p in $(find /d /e /new /moved 2>/dev/null | sort); do stat -c '%n %F %a %u:%g %h %Y' $p; [ ! -f $p ] || cat $p; done; readlink /d/l; [ /d/one -ef /d/two ]"
+	first := open(t, d, base...)
+	want := first.sh(look)
+	first.close()
+	for _, script := range []string{
+		"echo >/new", "rm -r /d", "rm -r /d; echo >/d", "mv /d /moved; mkdir /d", "echo more >>/d/f; echo more >>/d/g", "rm /d/f; ln /d/g /d/f",
+		"echo more >/d/two", "rm /d/one", "chmod 777 /d; chown 7:8 /d /d/sub; touch -d @1500000000 /d/sub", "ln -sfn sub /d/l; rm -r /d/sub; ln -s /e /d/sub; echo >/d/sub/new",
+		"rm /d/empty; mkfifo /d/empty", "rm -r /e; mv /d /e; ln -s e /d", "true",
+	} {
+		r := open(t, d, base...)
+		wantText(t, "what is there before "+script, r.sh(look), want)
+		r.sh(script)
+		r.commit()
+		r.apply(Layer("copied after "+script, nil, File("e/x", "1"), Dir("new", 0o755), File("d/f", "copied"), File("new/x", "1")))
+		r.sh("echo >>/d/f; rm -r /new")
+		r.commit()
+		r.close()
+	}
+	last := open(t, d, base...)
+	wantText(t, "what is there in the end", last.sh(look), want)
+	wantText(t, "content", readFile(t, last.box, "d/g"), "55")
+	last.wantCommit()
+	last.sh("chmod 4711 /d/f; touch -d @1600000000 /d/f /d")
+	last.wantCommit()
 }
 
 func testLayers(t *testing.T, d sandbox.Driver) {

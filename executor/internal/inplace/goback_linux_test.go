@@ -382,7 +382,7 @@ func TestJail_goBack(t *testing.T) {
 	went, not := 0, map[string]int{}
 	word := regexp.MustCompile(`/\S+`)
 	// Other ones on each file system.
-	const rounds = 100
+	const rounds = 40
 	first := uint64(0)
 	for i, kind := range []string{"_TMPFS", "_OVERLAY"} {
 		if os.Getenv(jailEnv+kind) != "" {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -244,9 +245,32 @@ func (p *initProcess) run(req request) (response, error) {
 	return resp, nil
 }
 
+// spares are threads of which there are some more than the runtime wants at a time.
+const spares = 8
+
+// spare has threads made for the time when the command has left no room for another one:
+// the runtime keeps them, and ends the process when it cannot make one that it needs.
+func spare() {
+	var made, over sync.WaitGroup
+	made.Add(spares)
+	all := make(chan struct{})
+	for range spares {
+		over.Go(func() {
+			runtime.LockOSThread() // so that no two have the same
+			defer runtime.UnlockOSThread()
+			made.Done()
+			<-all
+		})
+	}
+	made.Wait()
+	close(all)
+	over.Wait()
+}
+
 // start starts the command from a thread of its own, which has what is taken away from the
 // command: init itself needs it to the end.
 func start(req request, file string, args []string, attr *syscall.ProcAttr) (pid int, err error) {
+	spare()
 	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
